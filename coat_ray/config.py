@@ -1,0 +1,241 @@
+"""Every configuration model of the platform: load a YAML file, apply dotted overrides, validate.
+
+All models are frozen and refuse unknown keys; an unknown key names its nearest neighbour. Values that the paper
+(arXiv 2606.18273) states are marked "paper"; every other default is ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+RECON = "recon"
+"""Role of the reconstruction target: the backbone's own tower output, which the forward pass computes anyway."""
+
+Arm = Literal["sft", "coat"]
+
+
+SectionT = TypeVar("SectionT", bound="Section")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says where and what to do."""
+
+
+class Section(BaseModel):
+    """Base of every configuration model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BackboneConfig(Section):
+    """The audio language model that is trained (the student)."""
+
+    family: str = "qwen2_audio"
+    weights: str = Field(
+        "embedded", description='"embedded", a folder, or a hub id such as Qwen/Qwen2-Audio-7B-Instruct'
+    )
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class LoraSection(Section):
+    """Low-rank adaptation of the language model only (paper: rank 16, alpha 32)."""
+
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class ProjectorConfig(Section):
+    """Projection heads P_k from the block to each expert (paper 3.2: one Transformer block, then a linear map)."""
+
+    kind: str = "transformer"
+    num_heads: int = Field(4, ge=1)
+    ffn_ratio: float = Field(2.0, gt=0)
+
+
+class ExpertConfig(Section):
+    """One frozen teacher: which model, which weights, and how its frames meet the block."""
+
+    model: str
+    weights: str = Field("embedded", description='"embedded", "official", or the path of a checkpoint')
+    layer: int | None = Field(None, ge=1, description="transformer layer that is tapped; None: the expert's default")
+    alignment: Literal["block", "native"] = Field(
+        "block", description="store frames on the block's 25 Hz grid, or at the expert's own rate"
+    )
+
+
+class CorpusConfig(Section):
+    """Where the rows come from: a folder with train.jsonl, validation.jsonl and test.jsonl, or a built-in corpus."""
+
+    name: str = Field("soundworld-mini", description="a built-in corpus, or the path of a folder with manifests")
+    mixture: dict[str, float] | None = Field(None, description="share of each task group; None: as in the manifest")
+    max_seconds: float = Field(30.0, gt=0)
+
+
+class StageConfig(Section):
+    """One training stage: its length and the weights w_k^(s) of its active experts (paper 3.4)."""
+
+    name: str
+    steps: int = Field(ge=1)
+    weights: dict[str, float] = Field(default_factory=dict, description="role -> loss weight; absent or 0: inactive")
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Roles with a positive weight, in a fixed order."""
+        return tuple(sorted(role for role, weight in self.weights.items() if weight > 0))
+
+
+class OptimConfig(Section):
+    """AdamW with linear warm-up and cosine decay. The paper does not publish these; the defaults are ours."""
+
+    lr: float = Field(5e-5, gt=0)
+    head_lr: float = Field(1e-4, gt=0)
+    token_lr: float | None = Field(None, gt=0, description="learning rate of the three token rows; None: lr")
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup_fraction: float = Field(0.05, ge=0, lt=1)
+    min_lr_fraction: float = Field(0.0, ge=0, le=1)
+    grad_clip: float = Field(1.0, gt=0)
+
+
+class DeepSpeedConfig(Section):
+    """DeepSpeed ZeRO settings that make sense for a small trainable part."""
+
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    offload_optimizer: bool = False
+
+
+class ResourcesConfig(Section):
+    """What a run asks of the cluster. Never part of a run's identity."""
+
+    train_workers: int = Field(2, ge=1)
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    encode_actors: int = Field(1, ge=1, description="actors per expert when targets are made")
+    encode_cpus: float = Field(0.5, gt=0)
+    encode_gpus: float = Field(0, ge=0)
+
+
+class TrainingConfig(Section):
+    """The training loop."""
+
+    batch_rows: int = Field(16, ge=1, description="rows in a global batch, over all workers (paper: 16)")
+    checkpoint_every: int = Field(100, ge=1)
+    log_every: int = Field(10, ge=1)
+    focal_weight: float = Field(1.0, ge=0, description="w_aux of the pitch loss")
+    focal_alpha: float = Field(0.25, gt=0, lt=1)
+    focal_gamma: float = Field(2.0, ge=0)
+
+
+class EvaluationConfig(Section):
+    """Held-out evaluation after training."""
+
+    max_rows_per_task: int | None = Field(None, ge=1)
+    batch_rows: int = Field(64, ge=1)
+    max_new_tokens: int = Field(48, ge=1)
+
+
+class RunConfig(Section):
+    """A whole experiment: corpus, teachers, student, stages. One arm of it makes one run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    seed: int = Field(0, ge=0)
+    arms: tuple[Arm, ...] = Field(("coat",), min_length=1, description="sft: same rows and steps, no block, no experts")
+    backbone: BackboneConfig = BackboneConfig()
+    lora: LoraSection = LoraSection()
+    projector: ProjectorConfig = ProjectorConfig()
+    corpus: CorpusConfig = CorpusConfig()
+    experts: dict[str, ExpertConfig] = Field(default_factory=dict, description="role -> teacher")
+    stages: tuple[StageConfig, ...] = Field(min_length=1)
+    optim: OptimConfig = OptimConfig()
+    training: TrainingConfig = TrainingConfig()
+    deepspeed: DeepSpeedConfig = DeepSpeedConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="after")
+    def _weights_have_an_expert(self) -> RunConfig:
+        known = {RECON, *self.experts}
+        for stage in self.stages:
+            for role in stage.weights:
+                if role not in known:
+                    raise ValueError(
+                        f"stage {stage.name!r} weights {role!r}, which is neither {RECON!r} nor one of experts "
+                        f"{sorted(self.experts)}{_suggest(role, known)}"
+                    )
+        if RECON in self.experts:
+            raise ValueError(f"{RECON!r} is the backbone's own tower and takes no entry under experts")
+        return self
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps over all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+
+def load_config(path: Path | str, model: type[SectionT], overrides: list[str] | None = None) -> SectionT:
+    """Read a YAML file, apply ``key.sub=value`` overrides and validate.
+
+    Raises:
+        ConfigError: file missing, not YAML, unknown key (with its nearest neighbour), or a value out of range.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no configuration file at {path}")
+    try:
+        tree = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides or [])))
+        data = OmegaConf.to_container(tree, resolve=True)
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return validate(data, model, origin=str(path))
+
+
+def validate(data: Any, model: type[SectionT], origin: str) -> SectionT:
+    """Validate plain data against a configuration model; errors read as sentences that start with *origin*."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: expected a mapping of keys, found {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_sentence(origin, model, e) for e in error.errors())) from error
+
+
+def _sentence(origin: str, model: type[BaseModel], error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        return f"{origin}: {where}: {message}" if where else f"{origin}: {message}"
+    parent = _model_at(model, error["loc"][:-1])
+    known = set(parent.model_fields) if parent else set()
+    return f"{origin}: unknown key {where!r}{_suggest(str(error['loc'][-1]), known)}"
+
+
+def _model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model that owns the key at *path*, walking through tuples and dicts of models."""
+    current: Any = model
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            current = current.model_fields[str(part)].annotation
+        current = _inner_model(current)
+        if current is None:
+            return None
+    return current
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for m in map(_inner_model, get_args(annotation)) if m), None)
+
+
+def _suggest(key: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,1 @@
+"""Corpora: manifests of clips and conversations, mixtures, and the embedded SoundWorld."""

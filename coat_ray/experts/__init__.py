@@ -1,0 +1,1 @@
+"""Frozen audio experts (teachers), one file each."""

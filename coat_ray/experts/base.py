@@ -1,0 +1,122 @@
+"""What every frozen teacher states and offers, and the small frozen heads that training uses.
+
+Shapes: N samples, L frames, E expert width, C classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LossKind = Literal["mse", "bce", "mse_focal"]
+
+
+@dataclass(frozen=True)
+class ExpertSpec:
+    """The facts of one teacher, as stored beside its targets.
+
+    rate: frames per second; first_center: time in seconds of the centre of frame 0; width: E;
+    sample_rate: Hz of the waveform that ``encode`` takes; loss: how the student is compared with it (paper 3.3).
+    """
+
+    name: str
+    sample_rate: int
+    rate: float
+    first_center: float
+    width: int
+    loss: LossKind
+    licence: str
+    commercial_use: bool
+    source: str
+    min_samples: int = 1
+    labels: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, readable back with ``ExpertSpec(**data)``."""
+        return asdict(self)
+
+
+class FrozenHead(nn.Module):
+    """A teacher's own last layer, frozen: reads features z (…, L, E) as logits."""
+
+    kind: str
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments besides the weights."""
+        raise NotImplementedError
+
+
+class ClassifierHead(FrozenHead):
+    """Linear map per frame, z (…, L, E) -> logits (…, L, C): g_cls of the tagger, or an affect or phone read-out."""
+
+    kind = "classifier"
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.width, self.classes = width, classes
+        self.linear = nn.Linear(width, classes)
+        self.requires_grad_(False)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments besides the weights."""
+        return {"width": self.width, "classes": self.classes}
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Logits per frame and class."""
+        return self.linear(z)
+
+
+class ContourHead(FrozenHead):
+    """h, basic-pitch's last convolution: z (…, L, 8*264) -> contour logits (…, L, 264), stride 1, zero pad 2."""
+
+    kind = "contour"
+    channels, bins = 8, 264
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(self.channels, 1, kernel_size=5, padding=2)
+        self.requires_grad_(False)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments besides the weights."""
+        return {}
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Logits of the pitch contour; frames must be consecutive in time along L."""
+        *lead, frames, _ = z.shape
+        planes = z.reshape(-1, frames, self.channels, self.bins).transpose(1, 2)
+        return F.conv2d(planes, self.conv.weight, self.conv.bias, padding=2).reshape(*lead, frames, self.bins)
+
+
+HEAD_KINDS: dict[str, type[FrozenHead]] = {head.kind: head for head in (ClassifierHead, ContourHead)}
+
+
+class Expert(ABC):
+    """A frozen teacher: waveforms in, frames out. ``encode`` of a clip never depends on the rest of its batch."""
+
+    spec: ExpertSpec
+    head: FrozenHead | None = None
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest over name, weights, tapped layer and code version."""
+
+    @abstractmethod
+    def encode(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Encode mono float32 clips (N_i,) at ``spec.sample_rate`` into float32 frames (L_i, E).
+
+        Raises:
+            ValueError: a clip shorter than ``spec.min_samples``.
+        """
+
+    def to(self, device: torch.device | str) -> Expert:
+        """Move the weights to a device; the default has nothing to move."""
+        return self

@@ -1,0 +1,1 @@
+"""The student: backbone, thinking block, projection heads, losses, generation."""

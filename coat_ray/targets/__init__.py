@@ -1,0 +1,1 @@
+"""Experts as Ray Data actor pools, alignment to the block, and the target store."""

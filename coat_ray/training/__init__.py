@@ -1,0 +1,1 @@
+"""Two-stage training with Ray Train and DeepSpeed."""
