@@ -117,6 +117,6 @@ class Expert(ABC):
             ValueError: a clip shorter than ``spec.min_samples``.
         """
 
-    def to(self, device: torch.device | str) -> Expert:
+    def to(self, device: torch.device | str) -> Expert:  # noqa: ARG002 - basic-pitch runs in onnxruntime
         """Move the weights to a device; the default has nothing to move."""
         return self
