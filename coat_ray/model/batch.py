@@ -1,8 +1,10 @@
 """What goes into a training step and what comes out of it.
 
-Shapes: B rows, S positions, N clips (all rows together, row by row), M mel bins, F mel frames, L_a audio tokens of clip a,
-E expert width, D hidden width.
+Shapes: B rows, S positions, N clips (all rows together, row by row), M mel bins, F mel frames, L_a audio tokens of a
+clip, E expert width, D hidden width.
 """
+
+# ruff: noqa: N815 - shape suffixes carry capitals
 
 from __future__ import annotations
 
