@@ -4,8 +4,6 @@ Shapes: B rows, S positions, N clips (all rows together, row by row), M mel bins
 clip, E expert width, D hidden width.
 """
 
-# ruff: noqa: N815 - shape suffixes carry capitals
-
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
