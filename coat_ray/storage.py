@@ -1,0 +1,89 @@
+"""Where everything lies on disk, and the one way to write a file so that a reader never sees half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_TENANT = "default"
+"""Owner of runs and models where no platform is configured."""
+
+
+def home() -> Path:
+    """Root of all state: ``$COAT_HOME``, or ``~/.coat``. Nothing is created."""
+    return Path(os.environ.get("COAT_HOME") or Path.home() / ".coat").expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The folders under one root. Paths are named here and made by whoever writes into them."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Storage:
+        """Storage under :func:`home`."""
+        return cls(home())
+
+    @property
+    def corpora(self) -> Path:
+        """Unpacked built-in corpora."""
+        return self.root / "corpora"
+
+    @property
+    def targets(self) -> Path:
+        """Target datasets, one folder per expert fingerprint."""
+        return self.root / "targets"
+
+    @property
+    def cache(self) -> Path:
+        """Downloads that can be fetched again."""
+        return self.root / "cache"
+
+    def runs(self, tenant: str = DEFAULT_TENANT) -> Path:
+        """Run records of one tenant."""
+        return self.root / "runs" / tenant
+
+    def models(self, tenant: str = DEFAULT_TENANT) -> Path:
+        """Model records and adapters of one tenant."""
+        return self.root / "models" / tenant
+
+
+def atomic_write(path: Path | str, data: bytes | str) -> None:
+    """Write *data* under a temporary name in the same folder, flush it to disk, rename it over *path*.
+
+    A process that dies on the way leaves the old file as it was. Missing parent folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_default_mode())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside *folder* survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _default_mode() -> int:
+    """Permissions that a plain ``open`` would give; mkstemp alone makes files private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
