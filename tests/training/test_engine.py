@@ -1,0 +1,147 @@
+"""Checkpoints and resumes through real DeepSpeed, in one process and in two."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from coat_ray.config import RunConfig
+from coat_ray.training.checkpoint import Progress, newest_checkpoint, write_checkpoint
+from coat_ray.training.engine import Engine
+from coat_ray.training.state import gather_state, load_moments, load_values
+from tests.training.toy import ToyModel, total, toy_batch
+
+ROLES = ("pitch", "recon")
+STEPS, SWITCH = 8, 3  # the second stage, which adds "pitch", begins at step 3
+
+
+def config(zero: int, dtype: str = "float32") -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "name": "toy",
+            "stages": [{"name": "only", "steps": STEPS}],
+            "deepspeed": {"zero_stage": zero},
+            "backbone": {"dtype": dtype},
+            "optim": {"lr": 1e-2, "head_lr": 1e-2, "weight_decay": 0.1},
+        }
+    )
+
+
+def train(run: RunConfig, world: int, rank: int, stop: int, folder: Path | None = None) -> dict[str, Tensor]:
+    """Train to step *stop*, from the newest checkpoint in *folder* if there is one, and return the full state."""
+    model = ToyModel(ROLES, width=5, expert_width=3).to(getattr(torch, run.backbone.dtype))
+    checkpoint = newest_checkpoint(folder, "toy") if folder else None
+    members = [item for group in model.trainable_parameters().values() for item in group]
+    if checkpoint:
+        load_values(members, checkpoint.state)
+    engine = Engine(model, run, world, torch.device("cpu"))
+    if checkpoint:
+        load_moments(engine, checkpoint.state)
+        engine.set_adam_steps(checkpoint.progress.adam_steps)
+    for step in range(checkpoint.progress.step if checkpoint else 0, stop):
+        active = ("recon",) if step < SWITCH else ROLES
+        if step == SWITCH:
+            engine.forget_moments(["pitch"])
+        torch.manual_seed(100 * step + rank)
+        engine.set_learning_rates(1.0, active)
+        mine = [str(10 * step + i) for i in range(4)][rank::world]
+        batch = toy_batch(mine, ROLES, expert_width=3)
+        batch.targets = {role: target.to(model.embed.weight.dtype) for role, target in batch.targets.items()}
+        engine.backward_and_step(total(engine.forward(batch, active)))
+    state = gather_state(engine, keep=rank == 0)
+    if folder and rank == 0:
+        write_checkpoint(folder, state, Progress(stop, 0, "toy", engine.adam_steps()))
+    state["adam_steps"] = torch.tensor(sorted(engine.adam_steps().values()))
+    engine.close()
+    return state
+
+
+class Job(NamedTuple):
+    """Train to *stop* from the newest checkpoint in *folder* (None: from the start) and remember the state."""
+
+    name: str
+    stop: int
+    folder: str | None = None
+    zero: int = 2
+    dtype: str = "float32"
+
+
+def worker(rank: int, world: int, port: int, root: Path, jobs: list[Job]) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    for job in jobs:
+        where = root / job.folder if job.folder else None
+        state = train(config(job.zero, job.dtype), world, rank, job.stop, where)
+        if rank == 0:
+            torch.save(state, root / f"{job.name}.pt")
+        dist.barrier()
+    os._exit(0)  # gloo's threads may abort an orderly exit after ZeRO-3
+
+
+def run_jobs(root: Path, world: int, jobs: list[Job]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(worker, (world, port, root, jobs), nprocs=world)
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
+    """States by job name; all jobs of a world size share two processes, because starting them takes the time."""
+    root = tmp_path_factory.mktemp("engine")
+    jobs = []
+    for zero, dtype in [(0, "float32"), (1, "float32"), (2, "float32"), (3, "float32"), (2, "bfloat16")]:
+        folder = f"{zero}-{dtype}"
+        jobs += [
+            Job(f"straight {folder}", STEPS, None, zero, dtype),
+            Job(f"early {folder}", 5, folder, zero, dtype),
+            Job(f"resumed {folder}", STEPS, folder, zero, dtype),
+        ]
+    jobs += [Job("first step", 1), Job("before the switch", SWITCH)]
+    run_jobs(root, 2, [*jobs, Job("two workers", 5, "shared")])
+    run_jobs(root, 1, [Job("one worker", 5, "shared", 3)])
+    return {path.stem: torch.load(path) for path in root.glob("*.pt")}
+
+
+def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> list[str]:
+    assert left.keys() == right.keys()
+    return [key for key in left if not torch.equal(left[key], right[key])]
+
+
+@pytest.mark.parametrize("engine", ["0-float32", "1-float32", "2-float32", "3-float32", "2-bfloat16"])
+def test_a_resume_on_two_workers_is_bit_identical(states: dict[str, dict[str, Tensor]], engine: str) -> None:
+    assert differing(states[f"early {engine}"], states[f"resumed {engine}"]) != []
+    assert differing(states[f"straight {engine}"], states[f"resumed {engine}"]) == []
+
+
+def test_zero_stages_compute_the_same_to_rounding(states: dict[str, dict[str, Tensor]]) -> None:
+    plain = states["straight 0-float32"]
+    for zero in (1, 2, 3):
+        for key, value in states[f"straight {zero}-float32"].items():
+            torch.testing.assert_close(value, plain[key], rtol=1e-3, atol=1e-5)
+
+
+def test_a_head_that_wakes_up_later_counts_its_own_adam_steps(states: dict[str, dict[str, Tensor]]) -> None:
+    assert states["straight 2-float32"]["adam_steps"].tolist() == [STEPS - SWITCH, STEPS, STEPS, STEPS]
+
+
+def test_a_sleeping_head_stays_as_it_was(states: dict[str, dict[str, Tensor]]) -> None:
+    early, later = states["first step"], states["before the switch"]
+    assert torch.equal(early["value/heads.pitch.weight"], later["value/heads.pitch.weight"])
+    assert not torch.equal(early["value/heads.recon.weight"], later["value/heads.recon.weight"])
+
+
+def test_a_checkpoint_of_two_workers_goes_on_at_one_and_at_another_zero_stage(
+    states: dict[str, dict[str, Tensor]],
+) -> None:
+    assert differing(states["two workers"], states["one worker"]) == []
