@@ -122,6 +122,11 @@ class ResourcesConfig(Section):
     encode_actors: int = Field(1, ge=1, description="actors per expert when targets are made")
     encode_cpus: float = Field(0.5, gt=0)
     encode_gpus: float = Field(0, ge=0)
+    encode_shared: bool | None = Field(
+        None, description="every encode actor decodes and hosts all experts; None: only where they run without a GPU"
+    )
+    encode_batch_seconds: float = Field(64, gt=0, description="audio in one call of an expert, padding included")
+    decode_tasks: int = Field(2, ge=1, description="decoding tasks at a time where experts have pools of their own")
 
 
 class TrainingConfig(Section):

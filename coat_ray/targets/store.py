@@ -1,0 +1,191 @@
+"""The store of targets: one Parquet dataset per expert fingerprint, where experts and the student meet.
+
+A dataset's folder ``<expert name>-<fingerprint[:16]>/`` holds ``expert.json`` (:class:`TargetMeta`),
+``head.safetensors`` (the teacher's frozen head, where it has one), ``part-*.parquet`` (parts.py),
+``quarantine-*.parquet`` (quarantine.py) and ``index.parquet`` (a cache that may be deleted). Nothing here runs an
+expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save
+
+from coat_ray.experts.base import HEAD_KINDS, ExpertSpec, FrozenHead
+from coat_ray.provenance import fingerprint as digest
+from coat_ray.storage import atomic_write
+from coat_ray.targets.align import BLOCK_FIRST_CENTER, BLOCK_RATE
+from coat_ray.targets.clips import ClipIndex
+from coat_ray.targets.parts import PartIndex, PartReader, Rows, write_part
+from coat_ray.targets.quarantine import Quarantine
+
+Alignment = Literal["block", "native"]
+
+TARGET_VERSION = 1
+"""Raised when the same expert would store other frames (alignment, file format)."""
+
+_META, _HEAD = "expert.json", "head.safetensors"
+
+
+class TargetNotFound(LookupError):
+    """A dataset or a clip that the store does not hold; the message says what to run."""
+
+
+class TargetMeta(BaseModel):
+    """What ``expert.json`` says. ``rate`` and ``first_center`` are those of the frames as stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    expert_fingerprint: str
+    alignment: Alignment
+    rate: float
+    first_center: float
+    spec: dict[str, Any]
+    head_kind: str | None = None
+    head_config: dict[str, Any] = {}
+
+
+def target_fingerprint(expert_fingerprint: str, alignment: Alignment) -> str:
+    """Hex digest of what decides the stored frames: the expert and how its frames were aligned."""
+    return digest({"expert": expert_fingerprint, "alignment": alignment, "version": TARGET_VERSION})
+
+
+class TargetDataset:
+    """Frames of one expert by clip id. Open it in each process that reads; pickling carries only the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meta = TargetMeta.model_validate_json((folder / _META).read_text())
+        self.quarantine = Quarantine(folder)
+        self._index = PartIndex(folder)
+        self._reader = PartReader(folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TargetDataset, (self.folder,)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest over the expert and the alignment."""
+        return self.meta.fingerprint
+
+    @property
+    def spec(self) -> ExpertSpec:
+        """The expert's own facts; see ``meta`` for the rate and first centre of the stored frames."""
+        return ExpertSpec(**{**self.meta.spec, "labels": tuple(self.meta.spec["labels"])})
+
+    def clip_ids(self) -> set[str]:
+        """Ids of all clips that are stored now, by whichever process."""
+        self._index.refresh()
+        return set(self._index.rows)
+
+    def __contains__(self, clip_id: str) -> bool:
+        return self._locate(clip_id) is not None
+
+    def __len__(self) -> int:
+        return len(self.clip_ids())
+
+    def read(self, clip_id: str) -> np.ndarray:
+        """Frames of one clip, float16 (L, E).
+
+        Raises:
+            TargetNotFound: the clip was never encoded, or is in quarantine.
+        """
+        place = self._locate(clip_id)
+        if place is None:
+            reason = self.quarantine.reasons().get(clip_id)
+            why = f"it is in quarantine ({reason})" if reason else "run jobs/encode.py on the corpus that holds it"
+            raise TargetNotFound(f"{self.folder.name} has no targets of clip {clip_id[:16]}: {why}")
+        return self._reader.read(*place)
+
+    def write(self, rows: Rows) -> Path:
+        """Add (clip id, frames (L, E)) rows as one part file; all of them appear at once."""
+        return write_part(self.folder, rows)
+
+    def load_head(self) -> FrozenHead | None:
+        """The teacher's frozen last layer, or None where it has none."""
+        if self.meta.head_kind is None:
+            return None
+        head = HEAD_KINDS[self.meta.head_kind](**self.meta.head_config)
+        head.load_state_dict(load_file(self.folder / _HEAD))
+        return head.eval()
+
+    def constant_baseline(self, clip_ids: Iterable[str] | None = None) -> np.ndarray:
+        """Mean frame (E,) float32 over all frames of the given clips (None: all): the best constant prediction in MSE.
+
+        Raises:
+            TargetNotFound: a clip is missing, or there are none.
+        """
+        wanted = self.clip_ids() if clip_ids is None else clip_ids
+        places = sorted((self._locate(clip_id) or ("", 0), clip_id) for clip_id in wanted)
+        if not places:
+            raise TargetNotFound(f"{self.folder.name} holds no clips to average over: run jobs/encode.py first")
+        total, frames = np.zeros(self.spec.width), 0
+        for _, clip_id in places:  # in the order of the files
+            array = self.read(clip_id)
+            total += array.sum(axis=0, dtype=np.float64)
+            frames += len(array)
+        return (total / frames).astype(np.float32)
+
+    def _locate(self, clip_id: str) -> tuple[str, int] | None:
+        if clip_id not in self._index.rows:
+            self._index.refresh()
+        return self._index.rows.get(clip_id)
+
+
+class TargetStore:
+    """A folder of target datasets, and the index of the clips they were made from."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.clips = ClipIndex(self.folder / "clips")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TargetStore, (self.folder,)
+
+    def dataset(self, fingerprint: str) -> TargetDataset:
+        """The dataset with this fingerprint.
+
+        Raises:
+            TargetNotFound: no such dataset.
+        """
+        for folder in self.folder.glob(f"*-{fingerprint[:16]}"):
+            if (folder / _META).is_file() and (dataset := TargetDataset(folder)).fingerprint == fingerprint:
+                return dataset
+        held = ", ".join(sorted(dataset.folder.name for dataset in self.datasets())) or "none"
+        raise TargetNotFound(
+            f"no targets with fingerprint {fingerprint[:16]} in {self.folder} (it holds: {held}); run jobs/encode.py"
+        )
+
+    def datasets(self) -> list[TargetDataset]:
+        """Every dataset of the store, by name."""
+        return [TargetDataset(path.parent) for path in sorted(self.folder.glob(f"*/{_META}"))]
+
+    def open_or_create(
+        self, spec: ExpertSpec, expert_fingerprint: str, head: FrozenHead | None, alignment: Alignment
+    ) -> TargetDataset:
+        """The dataset of an expert at an alignment; safe when several processes create it at once."""
+        fingerprint = target_fingerprint(expert_fingerprint, alignment)
+        folder = self.folder / f"{spec.name}-{fingerprint[:16]}"
+        if not (folder / _META).is_file():
+            on_block = alignment == "block"
+            meta = TargetMeta(
+                fingerprint=fingerprint,
+                expert_fingerprint=expert_fingerprint,
+                alignment=alignment,
+                rate=BLOCK_RATE if on_block else spec.rate,
+                first_center=BLOCK_FIRST_CENTER if on_block else spec.first_center,
+                spec=spec.to_json(),
+                head_kind=head.kind if head else None,
+                head_config=head.config() if head else {},
+            )
+            folder.mkdir(parents=True, exist_ok=True)
+            if head is not None:
+                atomic_write(folder / _HEAD, save({k: v.contiguous() for k, v in head.state_dict().items()}))
+            atomic_write(folder / _META, meta.model_dump_json(indent=2))  # last: it makes the dataset exist
+        return TargetDataset(folder)

@@ -1,0 +1,46 @@
+"""Fixtures of the whole suite. This is the only place that starts Ray."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coat_ray.cluster import LIGHT
+
+RAY_SETTINGS = {**LIGHT, "RAY_AUTH_MODE": "disabled", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+
+
+@pytest.fixture
+def coat_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A private, empty ``$COAT_HOME``."""
+    folder = tmp_path / "coat"
+    monkeypatch.setenv("COAT_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A small Ray for the session; gives its address, for processes that a test starts.
+
+    HOME is private, because Ray reads and writes a token there.
+    """
+    import ray
+
+    before = dict(os.environ)
+    os.environ.update(RAY_SETTINGS, HOME=str(tmp_path_factory.mktemp("home")), OMP_NUM_THREADS="1")
+    os.environ.pop("RAY_ADDRESS", None)
+    context = ray.init(
+        address="local",
+        num_cpus=6,
+        object_store_memory=200_000_000,
+        include_dashboard=False,
+        logging_level="WARNING",
+        log_to_driver=False,
+    )
+    try:
+        yield context.address_info["gcs_address"]
+    finally:
+        ray.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
