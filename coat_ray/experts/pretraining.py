@@ -39,6 +39,7 @@ from coat_ray.experts.pretraining_data import (
     by_length,
     draws,
     filled,
+    flat_alignment,
     letters_of,
 )
 from coat_ray.experts.pretraining_scores import affect_scores, at_32k, event_scores, letter_scores
@@ -60,7 +61,7 @@ class Schedule:
 
 
 SCHEDULES = {
-    "spidr": Schedule(steps=700, batch=16, lr=3e-3),
+    "spidr": Schedule(steps=700, batch=16, lr=1e-3),
     "panns": Schedule(steps=500, batch=16, lr=2e-3),
     "emotion2vec": Schedule(steps=450, batch=16, lr=2e-3),
 }
@@ -137,18 +138,29 @@ def train_spidr(clips: list[Example], held_out: list[Example], schedule: Schedul
     mel = LogMelTarget(SPIDR_SIZE.embed_dim)
 
     def losses() -> Iterator[dict[str, Tensor]]:
-        for waves_BN, batch in batches(clips, schedule.batch, rng):
+        for step, (waves_BN, batch) in enumerate(batches(clips, schedule.batch, rng)):
             local_BLD = encoder.feature_projection(encoder.feature_extractor(waves_BN))
-            tapped_BLD = encoder.student(local_BLD, SPIDR_SIZE.layer)
-            log_LBC = head(tapped_BLD).log_softmax(-1).transpose(0, 1)
-            targets = [letters_of(example.text) for example in batch]
-            lengths = torch.full((len(batch),), len(log_LBC))
-            ctc = F.ctc_loss(log_LBC, torch.cat(targets), lengths, torch.tensor([len(t) for t in targets]))
-            yield {"ctc": ctc, "mel": mel.loss(local_BLD, waves_BN)}
+            logits_BLC = head(encoder.student(local_BLD, SPIDR_SIZE.layer))
+            guess_BL = torch.stack(
+                [flat_alignment(wave, example.text) for wave, example in zip(waves_BN, batch, strict=True)]
+            )
+            flat = F.cross_entropy(logits_BLC.flatten(0, 1), guess_BL.flatten(), ignore_index=-1)
+            yield {
+                "ctc": ctc_loss(logits_BLC, [letters_of(example.text) for example in batch]),
+                "flat": flat * max(0.0, 1.0 - step / (0.5 * schedule.steps)),
+                "mel": mel.loss(local_BLD, waves_BN),
+            }
 
     fit(nn.ModuleList([encoder, head, mel]), losses(), schedule, "spidr", report)
     meta = {"config": asdict(SPIDR_SIZE), "labels": list(LETTERS)}
     return _state(encoder, head), meta, letter_scores(encoder, head, held_out)
+
+
+def ctc_loss(logits_BLC: Tensor, targets: list[Tensor]) -> Tensor:
+    """Connectionist temporal classification, all frames valid."""
+    log_LBC = logits_BLC.log_softmax(-1).transpose(0, 1)
+    lengths = torch.full((len(targets),), len(log_LBC))
+    return F.ctc_loss(log_LBC, torch.cat(targets), lengths, torch.tensor([len(t) for t in targets]))
 
 
 def train_emotion2vec(

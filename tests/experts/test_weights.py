@@ -1,0 +1,138 @@
+"""Weights are found, verified and loaded strictly, or refused with advice."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from coat_ray.config import ExpertConfig
+from coat_ray.experts import panns, spidr, weights
+from coat_ray.experts.registry import EXPERTS, load_expert
+from coat_ray.experts.spidr import Spidr
+from coat_ray.experts.weights import OfficialWeights, WeightsError
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("COAT_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def official(monkeypatch):
+    """A published checkpoint of known size and digest, in the cache."""
+    path = weights.cache_folder() / "model.safetensors"
+    path.parent.mkdir(parents=True)
+    save_file({"a": torch.ones(3)}, path)
+    digest = weights._sha256(path)
+    return OfficialWeights("model.safetensors", "https://example.org/model", "MIT", path.stat().st_size, digest)
+
+
+def test_a_verified_official_file_is_read(official):
+    loaded = weights.load_weights("any", "official", official)
+    assert loaded.sha256 == official.sha256
+    assert loaded.state["a"].tolist() == [1, 1, 1]
+
+
+def test_a_damaged_official_file_is_refused(official):
+    path = weights.cache_folder() / official.file
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(WeightsError, match=r"sha256 .* instead of .* download https://example.org/model again"):
+        weights.load_weights("any", "official", official)
+
+
+def test_a_truncated_official_file_is_refused(official):
+    path = weights.cache_folder() / official.file
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=f"bytes instead of {official.size}"):
+        weights.load_weights("any", "official", official)
+
+
+def test_absent_official_weights_say_where_to_get_them_and_where_to_put_them():
+    with pytest.raises(WeightsError) as error:
+        load_expert(ExpertConfig(model="panns", weights="official"))
+    for part in (
+        "zenodo.org/records/3987831",
+        "327,428,481 bytes",
+        panns.OFFICIAL_WEIGHTS.sha256,
+        "home/cache/experts",
+    ):
+        assert part in str(error.value)
+
+
+def test_a_path_that_is_not_there_is_said():
+    with pytest.raises(WeightsError, match=r"no weights at /nowhere/spidr\.pt"):
+        load_expert(ExpertConfig(model="spidr", weights="/nowhere/spidr.pt"))
+
+
+def test_a_state_that_does_not_fit_names_the_keys():
+    encoder = spidr.SpidrEncoder(spidr.EMBEDDED)
+    state = encoder.state_dict()
+    state["student.extra"] = state.pop("student.layer_norm.bias")
+    state["student.layer_norm.weight"] = torch.zeros(5)
+    with pytest.raises(WeightsError) as error:
+        weights.load_strict(encoder, state, (), Path("some.pt"))
+    assert "1 missing (student.layer_norm.bias)" in str(error.value)
+    assert "1 unknown (student.extra)" in str(error.value)
+    assert "1 of another shape (student.layer_norm.weight)" in str(error.value)
+
+
+def test_a_checkpoint_of_the_official_kind_loads_from_a_path(tmp_path, monkeypatch):
+    small = spidr.SpidrConfig(conv_dim=16, embed_dim=32, num_layers=6, num_heads=2, ffn_dim=64)
+    monkeypatch.setattr(spidr, "OFFICIAL", small)
+    state = spidr.SpidrEncoder(small).state_dict() | {f"teacher.{n}": torch.zeros(1) for n in range(3)}
+    for n in range(2):
+        state |= {f"heads.{n}.0.weight": torch.full((256, 32), n + 1.0), f"heads.{n}.0.bias": torch.zeros(256)}
+    torch.save({"model": state, "step": 7}, tmp_path / "spidr.pt")
+    expert = Spidr.load(str(tmp_path / "spidr.pt"))
+    assert expert.layer == 6
+    assert expert.head.linear.weight[0, 0] == 2.0  # heads begin at layer 5
+    assert expert.spec.licence == "CC-BY-NC-4.0"
+    assert not expert.spec.commercial_use
+
+
+class Danger:
+    def __reduce__(self):
+        return (Path.touch, (Path("touched"),))
+
+
+def test_a_pickle_with_code_is_not_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": {}, "extra": Danger()}, tmp_path / "bad.pt", pickle_module=pickle)
+    with pytest.raises(WeightsError, match="a pickle can run code"):
+        weights.read_state(tmp_path / "bad.pt")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_embedded_weights_round_trip_in_half_precision(tmp_path):
+    path = tmp_path / "w.safetensors"
+    weights.save_embedded(path, {"encoder.a": torch.tensor([0.1]), "encoder.n": torch.tensor(3)}, {"labels": ["x"]})
+    state, meta = weights.read_state(path)
+    assert state["encoder.a"].dtype == torch.float16
+    assert state["encoder.n"].item() == 3
+    assert meta == {"labels": ["x"]}
+
+
+def test_the_embedded_weights_are_small():
+    assert sum(path.stat().st_size for path in weights.EMBEDDED_FOLDER.glob("*.safetensors")) <= 3_000_000
+
+
+def test_an_unknown_expert_names_its_neighbour():
+    with pytest.raises(ValueError, match="did you mean 'panns'"):
+        load_expert(ExpertConfig(model="pans"))
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_embedded_teachers_may_be_used_commercially(name):
+    spec = load_expert(ExpertConfig(model=name)).spec
+    assert spec.name == name
+    assert spec.licence == "Apache-2.0"
+    assert spec.commercial_use
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_a_spec_survives_json(name):
+    spec = load_expert(ExpertConfig(model=name)).spec
+    data = spec.to_json()
+    assert type(spec)(**(data | {"labels": tuple(data["labels"])})) == spec
