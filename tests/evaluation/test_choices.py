@@ -1,9 +1,12 @@
 """Written multiple-choice answers, the nasty ones above all."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coat_ray.corpus.soundworld.facts import KINDS, sample_clip
+from coat_ray.corpus.soundworld.questions import ask
 from coat_ray.evaluation.choices import Options, parse_choice, parse_options
 
 INSTRUMENTS = Options({"a": "flute", "b": "violin", "c": "piano"})
@@ -164,3 +167,18 @@ def test_the_world_s_own_answers_are_always_read(texts: list[str]) -> None:
     options = parse_options("what is it? " + " ".join(f"({letter}) {text}" for letter, text in lettered))
     for letter, text in lettered:
         assert parse_choice(f"({letter}) {text}", options) == letter
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_soundworlds_questions_and_references_are_read(split: str) -> None:
+    rng = np.random.default_rng(0)
+    read = 0
+    for kind in KINDS:
+        for _ in range(10):
+            for qa in ask(sample_clip(split, kind, rng), rng, tasks={"multiple_choice"}):
+                options = parse_options(f"<audio>\n{qa.question}")
+                letter, text = qa.answer[1], qa.answer[4:]
+                assert options.texts[letter] == text
+                assert parse_choice(qa.answer, options) == letter
+                read += 1
+    assert read > 50
