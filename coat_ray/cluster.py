@@ -1,0 +1,80 @@
+"""The one place where this code joins a Ray cluster, and the settings that keep a Ray on one machine small."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from coat_ray.storage import home
+
+MIN_LOGICAL_CPUS = 6
+"""Ray Data pools and Train workers wait for each other with fewer, whatever the machine has."""
+
+OBJECT_STORE_BYTES = 500_000_000
+
+LIGHT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_num_workers_soft_limit": "3",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+}
+"""Environment of a Ray on one machine: no worker before it is needed, few idle ones, a stop within seconds."""
+
+
+def logical_cpus() -> int:
+    """CPUs that a Ray on this machine should claim to have."""
+    return max(MIN_LOGICAL_CPUS, os.cpu_count() or 1)
+
+
+def private_token(folder: Path) -> dict[str, str]:
+    """Environment for token authentication with a token that only this user can read; made once.
+
+    Start, submit and connect must all state the mode: Ray's own default depends on whether some other Ray ever
+    ran for this user.
+    """
+    path = folder / "token"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+
+
+@contextmanager
+def connect(num_cpus: int | None = None, *, dashboard: bool = False) -> Iterator[None]:
+    """Ray for the time of a ``with`` block.
+
+    Inside a Ray job, or with ``$RAY_ADDRESS``: that cluster. Otherwise a small private one that ends with the block.
+    A Ray that is already connected is used and left alone.
+    """
+    import ray  # noqa: PLC0415 - heavy; `coat --help` must not pay for it
+
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.WARNING)
+    else:
+        for key, value in {**LIGHT, **private_token(home() / "ray")}.items():
+            os.environ.setdefault(key, value)
+        ray.init(
+            address="local",
+            num_cpus=num_cpus or logical_cpus(),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=dashboard,
+            logging_level=logging.WARNING,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
