@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class Emotion2vecConfig:
 
 
 OFFICIAL = Emotion2vecConfig()
-EMBEDDED = Emotion2vecConfig(conv_dim=48, embed_dim=64, num_heads=4, prenet_depth=1, depth=2)
+EMBEDDED = Emotion2vecConfig(conv_dim=64, embed_dim=64, num_heads=4, prenet_depth=1, depth=2)
 
 
 def alibi_slopes(num_heads: int) -> list[float]:
@@ -180,8 +181,12 @@ class AudioEncoder(nn.Module):
         self.alibi_scale = nn.Parameter(torch.ones(1, 1, config.num_heads, 1, 1))
 
     def forward(self, waves_BN: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class. The extra tokens are attended without bias."""
-        x_BLD = self.project_features(self.local_encoder(waves_BN))
+        """See the class."""
+        return self.from_local(self.local_encoder(waves_BN))
+
+    def from_local(self, local_BCL: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from the convolutions' output. The extra tokens are attended without bias."""
+        x_BLD = self.project_features(local_BCL)
         x_BLD = x_BLD + self.relative_positional_encoder(x_BLD)
         num_extra, num_heads = self.extra_tokens.shape[1], self.alibi_scale.shape[2]
         bias_HLL = alibi(num_heads, x_BLD.shape[1], x_BLD.device) * self.alibi_scale.clamp_min(0)[0, 0]
@@ -199,9 +204,18 @@ class Emotion2vecEncoder(nn.Module):
         self.modality_encoders = nn.ModuleDict({"AUDIO": AudioEncoder(config)})
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
 
+    @property
+    def audio(self) -> AudioEncoder:
+        """Everything before the main blocks."""
+        return cast("AudioEncoder", self.modality_encoders["AUDIO"])
+
     def forward(self, waves_BN: Tensor, layer: int | None = None) -> Tensor:
         """Output of main block *layer* (counted from 1; None: the last), the extra tokens removed."""
-        x_BLD, bias_BHLL = self.modality_encoders["AUDIO"](waves_BN)
+        return self.from_local(self.audio.local_encoder(waves_BN), layer)
+
+    def from_local(self, local_BCL: Tensor, layer: int | None = None) -> Tensor:
+        """The same from the convolutions' output, so that training can compute it once."""
+        x_BLD, bias_BHLL = self.audio.from_local(local_BCL)
         for block in self.blocks[:layer]:
             x_BLD = block(x_BLD, bias_BHLL)
         return x_BLD[:, self.config.num_extra_tokens :]

@@ -187,8 +187,11 @@ class SpidrEncoder(nn.Module):
 
     def forward(self, waves_BN: Tensor, layer: int | None = None) -> Tensor:
         """Frames of *layer*, the configuration's own where None."""
-        local_BLD = self.feature_projection(self.feature_extractor(waves_BN))
-        return self.student(local_BLD, layer or self.config.layer)
+        return self.from_local(self.feature_extractor(waves_BN), layer)
+
+    def from_local(self, local_BLC: Tensor, layer: int | None = None) -> Tensor:
+        """The same from the convolutions' output, so that training can compute it once."""
+        return self.student(self.feature_projection(local_BLC), layer or self.config.layer)
 
 
 class Spidr(TorchExpert):

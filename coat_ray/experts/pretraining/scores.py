@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from coat_ray.experts import audioset, panns, waveform
-from coat_ray.experts.pretraining_data import AFFECTS, EVENT_CLASSES, Example, spell
+from coat_ray.experts.pretraining.data import AFFECTS, EVENT_CLASSES, Example, spell
 
 INSTRUMENT_CLASSES = ("Flute", "Violin, fiddle", "Piano", "Organ", "Trumpet", "Guitar")
 

@@ -9,11 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from coat_ray.corpus.soundworld import vocabulary
 from coat_ray.corpus.soundworld.facts import ClipFacts, Kind, sample_clip
@@ -83,13 +82,14 @@ def letters_of(text: str) -> Tensor:
     return torch.tensor([LETTERS.index("space" if letter == " " else letter) for letter in text])
 
 
-def flat_alignment(wave_N: Tensor, text: str) -> Tensor:
-    """A first guess (L,): letters evenly over the loud part of a standardised signal, blank in the rest.
+def flat_alignment(signal: np.ndarray, length: int, text: str) -> Tensor:
+    """A first guess (L,): letters evenly over the loud part of a signal filled up to *length*, blank in the rest.
 
     CTC alone stays at "all blank" for a long while; frame labels that are roughly right lead it out.
     """
+    wave_N = F.pad(torch.from_numpy(signal), (0, length - len(signal)))
     energy_L = wave_N.unfold(0, waveform.MIN_SAMPLES, 320).square().mean(1)
-    loud = torch.nonzero(energy_L > 0.05).flatten()
+    loud = torch.nonzero(energy_L > 0.05 * energy_L.mean()).flatten()
     first, last = int(loud[0]), int(loud[-1])
     labels_L = torch.zeros(len(energy_L), dtype=torch.long)
     letters = letters_of(text)
@@ -125,42 +125,3 @@ def draws(groups: dict[int, list[Example]], size: int, rng: np.random.Generator)
             rounds += [(length, order[at : at + size]) for at in range(0, len(order), size)]
         for turn in rng.permutation(len(rounds)):
             yield rounds[turn]
-
-
-def batches(examples: list[Example], size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, list[Example]]]:
-    """Endless batches of one length: standardised waveforms (B, N) with a little noise, and their examples."""
-    groups = by_length(examples)
-    for length, places in draws(groups, size, rng):
-        batch = [groups[length][place] for place in places]
-        waves = filled(batch, length)
-        loudness = waves.std(axis=1, keepdims=True)
-        noise = rng.standard_normal(waves.shape, dtype=np.float32) * loudness * rng.uniform(0, 0.05)
-        yield waveform.standardise(torch.from_numpy(waves + noise).float()), batch
-
-
-class LogMelTarget(nn.Module):
-    """Side task of the waveform encoders: tell the log-mel spectrum of each 25 ms frame from its local features."""
-
-    BINS = 40
-    mel: Tensor
-    window: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        size = waveform.MIN_SAMPLES
-        mel = librosa.filters.mel(sr=waveform.SAMPLE_RATE, n_fft=size, n_mels=self.BINS, fmin=60)
-        self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
-        self.register_buffer("window", torch.hann_window(size), persistent=False)
-        self.read = nn.Linear(width, self.BINS)
-
-    def forward(self, waves_BN: Tensor) -> Tensor:
-        """Log-mel frames (B, L, M) on the encoders' own grid, roughly of unit size."""
-        frames_BLN = waves_BN.unfold(1, waveform.MIN_SAMPLES, 320) * self.window
-        power = torch.fft.rfft(frames_BLN).abs().square() @ self.mel.T
-        return (power + 1e-4).log() / 3.0
-
-    def loss(self, local_BLD: Tensor, waves_BN: Tensor) -> Tensor:
-        """Mean squared error of the read-out."""
-        with torch.no_grad():
-            target_BLM = self(waves_BN)
-        return F.mse_loss(self.read(local_BLD), target_BLM)
