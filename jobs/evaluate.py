@@ -7,16 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from coat_ray.audio import AudioError
-from coat_ray.config import ConfigError, RunConfig, load_config
-from coat_ray.corpus.manifest import ManifestError
+from coat_ray.config import RunConfig, load_config
 from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.evaluation.models import SPLITS, evaluate_models
 from coat_ray.evaluation.report import score_table, skill_table, write_report
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.storage import Storage
-
-USER_ERRORS = (ConfigError, ManifestError, AudioError, EvaluationError, ModelNotFound)
 
 
 def main() -> None:
@@ -31,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         run(arguments)
-    except USER_ERRORS as error:
+    except (ValueError, OSError, EvaluationError, ModelNotFound) as error:  # each says what to do
         raise SystemExit(str(error)) from error
 
 

@@ -13,6 +13,10 @@ from coat_ray.corpus.manifest import Message, Row, write_manifest
 from coat_ray.evaluation.answerers import ModelAnswerer
 from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.evaluation.models import evaluate_models
+from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone
+from coat_ray.model.generate import Generator
+from coat_ray.model.interventions import BlockTreatment
+from coat_ray.model.pretraining import BaseSize, build_base, train_tokenizer
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.storage import Storage
 
@@ -106,3 +110,16 @@ def test_requests_that_make_no_sense_are_refused(config, tmp_path, names, split,
 def test_an_unknown_model_is_refused_before_anything_is_loaded(config, tmp_path) -> None:
     with pytest.raises(ModelNotFound, match="caot"):
         evaluate_models(["base", "caot"], config, Storage(tmp_path))
+
+
+def test_a_real_generator_is_asked_with_and_without_its_block(config, tmp_path) -> None:
+    tokenizer = train_tokenizer(["loud or quiet?", "loud", "quiet"], vocab_size=300)
+
+    def open_model(treatment: str) -> Generator:
+        backbone = Qwen2AudioBackbone(*build_base(tokenizer, BaseSize(hidden=32, tower_layers=1, layers=1), seed=0))
+        return Generator(backbone, block=True, treatment=BlockTreatment(treatment))
+
+    evaluations = evaluate_models(["trained", "removed"], config, Storage(tmp_path / "home"), open_model=open_model)
+    trained, removed = ([answer.answer for answer in e.answers] for e in evaluations)
+    assert len(trained) == len(removed) == 6
+    assert trained != removed
