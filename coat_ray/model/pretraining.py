@@ -7,7 +7,7 @@ to spell), and a language model that learned only text-aligned tasks. Notes, aff
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>"
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
 FRAMES_PER_TOKEN = 4
 """Mel frames (10 ms) per audio token (40 ms)."""
+WINDOW = 16
+"""Batches that are drawn together and sorted by length."""
 
 
 @dataclass(frozen=True)
@@ -155,12 +157,10 @@ class BaseTrainer:
 
     def run(self, examples: Sequence[Example], report: Callable[[int, dict[str, float]], None]) -> None:
         """Train for the recipe's steps on examples drawn by the seed; ``report`` gets step and losses now and then."""
-        rng = np.random.default_rng(self.recipe.seed)
         self.backbone.train()
-        for step in range(self.recipe.steps):
+        for step, picked in enumerate(self._draws(examples)):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.lr * _schedule(step, self.recipe)
-            picked = [examples[i] for i in rng.integers(len(examples), size=self.recipe.batch_rows)]
             losses = self.losses(picked)
             loss = losses["answer"] + self.recipe.mel_weight * losses["mel"] + self.recipe.ctc_weight * losses["ctc"]
             self.optimizer.zero_grad()
@@ -170,6 +170,15 @@ class BaseTrainer:
             if step % 100 == 0 or step + 1 == self.recipe.steps:
                 report(step, {name: float(value.detach()) for name, value in losses.items()})
 
+    def _draws(self, examples: Sequence[Example]) -> Iterator[list[Example]]:
+        """Batches of like length: a window of draws is sorted by length, cut, and its batches are shuffled."""
+        rng, rows = np.random.default_rng(self.recipe.seed), self.recipe.batch_rows
+        for start in range(0, self.recipe.steps, WINDOW):
+            window = [examples[i] for i in rng.integers(len(examples), size=WINDOW * rows)]
+            window.sort(key=lambda e: 0 if e.signal is None else len(e.signal))
+            for i in rng.permutation(WINDOW)[: self.recipe.steps - start]:
+                yield window[i * rows : (i + 1) * rows]
+
     def losses(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """The three losses of a batch."""
         audio, z_audio = self._hear([e.signal for e in examples if e.signal is not None])
@@ -178,11 +187,12 @@ class BaseTrainer:
         hidden_BSD = self.backbone.decode(x_BSD, mask_BS)
         logits = self.backbone.lm_head(hidden_BSD[:, :-1][response_BS[:, 1:]])
         answer = F.cross_entropy(logits, ids_BS[:, 1:][response_BS[:, 1:]])
-        spoken = [e.transcript for e in examples if e.signal is not None]
+        spoken = [e.transcript for e in examples if e.signal is not None] or [""]
         return {"answer": answer, "mel": self._mel_loss(audio, z_audio), "ctc": self._ctc_loss(audio, z_audio, spoken)}
 
     def _hear(self, signals: Sequence[np.ndarray]) -> tuple[AudioFeatures, Tensor]:
-        audio = self.backbone.front.features(signals)
+        """Features and audio embeddings; a batch of text alone hears a moment of silence, which nothing reads."""
+        audio = self.backbone.front.features(signals or [np.zeros(1600, np.float32)])
         return audio, self.backbone.encode_audio(audio)
 
     def _layouts(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -51,6 +51,11 @@ class FrontEnd(ABC):
 
     @property
     @abstractmethod
+    def window_samples(self) -> int:
+        """Samples of a clip that the tower hears; the rest is cut."""
+
+    @property
+    @abstractmethod
     def end_of_turn_id(self) -> int:
         """The token that closes an answer."""
 

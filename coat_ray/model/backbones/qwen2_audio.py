@@ -34,13 +34,18 @@ class Qwen2AudioFrontEnd(FrontEnd):
         self.audio_id = processor.audio_token_id
 
     @property
+    def window_samples(self) -> int:
+        """One window of the feature extractor (30 s)."""
+        return self.extractor.n_samples
+
+    @property
     def end_of_turn_id(self) -> int:
         """Id of ``<|im_end|>``."""
         return self.tokenizer.convert_tokens_to_ids("<|im_end|>")
 
     def audio_length(self, num_samples: int) -> int:
         """L_a of a clip; the window of the feature extractor bounds it."""
-        return block_length(min(num_samples, self.extractor.n_samples))
+        return block_length(min(num_samples, self.window_samples))
 
     def prompt_text(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Render with the processor's own chat template."""
@@ -50,7 +55,7 @@ class Qwen2AudioFrontEnd(FrontEnd):
 
     def features(self, signals: Sequence[np.ndarray]) -> AudioFeatures:
         """Log-mel of each clip, with a short tail of silence instead of the whole window."""
-        extractor, window = self.extractor, self.extractor.n_samples
+        extractor, window = self.extractor, self.window_samples
         cut = [signal[:window] for signal in signals]
         frames = [-(-len(signal) // extractor.hop_length) for signal in cut]
         padded = min(max(frames) + TAIL_FRAMES + max(frames) % 2, extractor.nb_max_frames)
