@@ -13,11 +13,14 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 RATE = 16_000
+LEVEL = 0.08
+"""Geometric mean of a source's RMS while it sounds and over all, so that sparse ticks are heard beside rain."""
+
 Source = Callable[[int, np.random.Generator, np.random.Generator], np.ndarray]
 
 
 def event(name: str, timbre: int, seconds: float, seed: int) -> np.ndarray:
-    """Render one event: float32 (n,) at 16 kHz, RMS 0.1 over its loud part, faded at both ends."""
+    """Render one event: float32 (n,) at 16 kHz, faded at both ends; *timbre* fixes the source, *seed* the draw."""
     own = np.random.default_rng([crc32(name.encode()), timbre])
     signal = EVENT_SOURCES[name](round(seconds * RATE), own, np.random.default_rng([seed, timbre]))
     fade = min(160, len(signal) // 2)
@@ -25,7 +28,7 @@ def event(name: str, timbre: int, seconds: float, seed: int) -> np.ndarray:
     signal[-fade:] *= np.linspace(1, 0, fade)
     power = signal**2
     loud = power[power > 0.01 * power.max()]
-    return (0.1 * signal / np.sqrt(loud.mean())).astype(np.float32)
+    return (LEVEL * signal / (loud.mean() * power.mean()) ** 0.25).astype(np.float32)
 
 
 def _dog(n: int, timbre: np.random.Generator, noise: np.random.Generator) -> np.ndarray:
@@ -77,11 +80,11 @@ def _siren(n: int, timbre: np.random.Generator, noise: np.random.Generator) -> n
 
 
 def _clock(n: int, timbre: np.random.Generator, noise: np.random.Generator) -> np.ndarray:
-    tones, decay, gap = timbre.uniform(1800, 5200, 3), timbre.uniform(180, 320), timbre.uniform(0.2, 0.3)
+    tones, decay, gap = timbre.uniform(1800, 5200, 3), timbre.uniform(100, 200), timbre.uniform(0.2, 0.3)
     turn = iter(range(10_000))
 
     def tick() -> np.ndarray:
-        t = _time(0.03)
+        t = _time(0.05)
         pitch = 1.0 if next(turn) % 2 == 0 else 0.8
         return sum(np.sin(2 * np.pi * pitch * f * t) for f in tones) * np.exp(-decay * t)
 
