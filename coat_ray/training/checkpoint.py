@@ -14,8 +14,9 @@ import logging
 import os
 import shutil
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -31,12 +32,16 @@ class CheckpointError(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands: *step* optimiser steps are done, the next one belongs to *stage*."""
+    """Where training stands: *step* optimiser steps are done, the last of them in *stage*.
+
+    ``lines`` are the log lines since the checkpoint before, for the case that the driver died before it wrote them.
+    """
 
     step: int
     stage: int
     fingerprint: str
     adam_steps: dict[str, float]
+    lines: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,6 +57,10 @@ class ToyModel(nn.Module):
         error = (self.heads[role](tap) - batch.targets[role]).square().mean(-1)
         output.expert_sums[role] = {"mse": (error * mask).sum()}
         output.num_positions[role] = int(mask.sum())
+
+    def save_adapter(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        torch.save(self.state_dict(), folder / "toy.pt")
 
     def trainable_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         groups: dict[str, list[tuple[str, nn.Parameter]]] = {"lora": [], "tokens": [], "heads": []}

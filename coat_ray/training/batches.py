@@ -1,0 +1,177 @@
+"""From row ids to a Batch: decode the clips, lay out the tokens, fetch the targets.
+
+Shapes: B rows, S positions, N clips, L_a audio tokens of a clip, E expert width.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from coat_ray.audio import DEFAULT_LIMITS, AudioError, AudioLimits, clip_id, load_audio
+from coat_ray.corpus.manifest import Manifest, Row
+from coat_ray.model.backbones.base import FrontEnd
+from coat_ray.model.batch import Batch
+from coat_ray.model.block import TokenLayout
+from coat_ray.targets.align import align
+from coat_ray.targets.store import TargetDataset, TargetNotFound
+
+logger = logging.getLogger(__name__)
+
+CACHE_BYTES = 256 * 2**20
+"""Decoded signals (and, apart from them, targets) that each worker keeps in memory."""
+
+T = TypeVar("T")
+
+
+class ByteCache(Generic[T]):
+    """The values used last, bounded by their size in bytes."""
+
+    def __init__(self, max_bytes: int, size: Callable[[T], int]) -> None:
+        self._max_bytes, self._size, self._bytes = max_bytes, size, 0
+        self._values: OrderedDict[Any, T] = OrderedDict()
+
+    def get(self, key: Any, make: Callable[[], T]) -> T:
+        """The value of *key*, made when it is not there."""
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        value = self._values[key] = make()
+        self._bytes += self._size(value)
+        while self._bytes > self._max_bytes:
+            self._bytes -= self._size(self._values.popitem(last=False)[1])
+        return value
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded clip at the front end's rate and its id."""
+
+    signal: np.ndarray
+    clip_id: str
+
+
+class Collator:
+    """Makes batches from row ids."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        front: FrontEnd,
+        datasets: Mapping[str, TargetDataset],
+        *,
+        block: bool,
+        limits: AudioLimits = DEFAULT_LIMITS,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Prepare for the rows of one manifest.
+
+        Args:
+            manifest: where rows and their clips are.
+            front: the backbone's front end.
+            datasets: role -> stored targets of that expert.
+            block: lay the thinking block out (arm "coat") or not (arm "sft").
+            limits: what a clip may cost; the limits that the targets were made with.
+            cache_bytes: bound of each of the two caches.
+        """
+        self.manifest, self.front, self.datasets, self.block = manifest, front, datasets, block
+        self.limits = limits
+        self._rows = {row.id: row for row in manifest.rows}
+        self._clips: ByteCache[Clip] = ByteCache(cache_bytes, lambda clip: clip.signal.nbytes)
+        self._targets: ByteCache[np.ndarray | None] = ByteCache(cache_bytes, lambda a: 0 if a is None else a.nbytes)
+
+    def __call__(self, row_ids: Sequence[str], roles: Iterable[str]) -> Batch:
+        """Build the batch of these rows with the targets of these roles (roles without stored targets are left out).
+
+        Raises:
+            ValueError: a clip that cannot be read, or a row that the front end refuses; the message names the row.
+        """
+        clips, layouts = [], []
+        for row_id in row_ids:
+            row = self._rows[row_id]
+            row_clips = self._load(row)
+            layouts.append(self._layout(row, row_clips))
+            clips += row_clips
+        lengths = [self.front.audio_length(len(clip.signal)) for clip in clips]
+        return Batch(
+            row_ids=list(row_ids),
+            **_pad(layouts),
+            **self._features(clips),
+            **self._read_targets(clips, lengths, [role for role in roles if role in self.datasets]),
+        )
+
+    def _load(self, row: Row) -> list[Clip]:
+        try:
+            return [self._clips.get(uri, lambda uri=uri: self._decode(uri)) for uri in row.audios]  # type: ignore[misc]
+        except AudioError as error:
+            raise ValueError(f"row {row.id!r}: {error}") from error
+
+    def _decode(self, uri: str) -> Clip:
+        signal = load_audio(self.manifest.resolve(uri), self.front.sample_rate, self.limits)
+        return Clip(signal, clip_id(signal))
+
+    def _layout(self, row: Row, clips: Sequence[Clip]) -> TokenLayout:
+        lengths = [self.front.audio_length(len(clip.signal)) for clip in clips]
+        messages = [{"role": message.role, "content": message.content} for message in row.messages]
+        try:
+            return self.front.encode_row(messages, lengths, block=self.block, with_response=True)
+        except ValueError as error:
+            raise ValueError(f"row {row.id!r}: {error}") from error
+
+    def _features(self, clips: Sequence[Clip]) -> dict[str, Any]:
+        if not clips:
+            none = torch.zeros(0, dtype=torch.long)
+            return {"features_NMF": torch.zeros(0, 0, 0), "frames_N": none, "lengths_N": none}
+        audio = self.front.features([clip.signal for clip in clips])
+        return {"features_NMF": audio.features_NMF, "frames_N": audio.frames_N, "lengths_N": audio.lengths_N}
+
+    def _read_targets(self, clips: Sequence[Clip], lengths: Sequence[int], roles: Sequence[str]) -> dict[str, Any]:
+        """Targets (sum L_a, E) on the block's grid and their masks, by role."""
+        targets, masks = {}, {}
+        for role in roles:
+            found = [self._read_target(role, clip.clip_id, n) for clip, n in zip(clips, lengths, strict=True)]
+            width = self.datasets[role].spec.width
+            frames = [np.zeros((n, width), np.float32) if f is None else f for f, n in zip(found, lengths, strict=True)]
+            known = [np.full(n, f is not None) for f, n in zip(found, lengths, strict=True)]
+            targets[role] = torch.from_numpy(np.concatenate([np.zeros((0, width), np.float32), *frames]))
+            masks[role] = torch.from_numpy(np.concatenate([np.zeros(0, bool), *known]))
+        return {"targets": targets, "target_masks": masks}
+
+    def _read_target(self, role: str, clip: str, length: int) -> np.ndarray | None:
+        """Float32 frames (length, E) of one clip, or None where the store has none."""
+        dataset = self.datasets[role]
+        stored = self._targets.get((role, clip), lambda: _stored(dataset, clip))
+        if stored is None:
+            return None
+        return align(stored, dataset.meta.rate, dataset.meta.first_center, length)
+
+
+def _stored(dataset: TargetDataset, clip: str) -> np.ndarray | None:
+    try:
+        return dataset.read(clip)
+    except TargetNotFound as error:
+        logger.warning("training goes on without a target: %s", error)
+        return None
+
+
+def _pad(layouts: Sequence[TokenLayout]) -> dict[str, Any]:
+    """Token ids and masks (B, S), padded on the right."""
+
+    def stack(rows: Iterable[Sequence[Any]], dtype: torch.dtype) -> Tensor:
+        return pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
+
+    return {
+        "input_ids_BS": stack((x.input_ids for x in layouts), torch.long),
+        "attention_mask_BS": stack(([1] * len(x) for x in layouts), torch.long),
+        "audio_mask_BS": stack((x.audio for x in layouts), torch.bool),
+        "think_mask_BS": stack((x.think for x in layouts), torch.bool),
+        "response_mask_BS": stack((x.response for x in layouts), torch.bool),
+    }

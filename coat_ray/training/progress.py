@@ -1,0 +1,78 @@
+"""Metrics on their way from the workers to ``metrics.jsonl`` (in the controller) and to a person (in the driver)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray.train
+
+from coat_ray.registry.metrics import append_metrics, read_metrics, rewind_metrics
+
+POLL_SECONDS = 0.5
+HIDDEN = ("loss", "ce", "token_accuracy", "lr", "rows", "step", "stage", "seconds", "steps", "grad_norm")
+
+
+class MetricsWriter(ray.train.UserCallback):
+    """The only writer of a run's metrics. Steps that a resumed run repeats replace their first report."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last: int | None = None
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002
+        """Append worker 0's line."""
+        line = next((part for part in metrics if part), None)
+        if line is None:
+            return
+        if self._last is None:
+            self._last = max((row["step"] for row in read_metrics(self.path)), default=0)
+        if line["step"] <= self._last:
+            rewind_metrics(self.path, line["step"] - int(line["steps"]))
+        append_metrics(self.path, line)
+        self._last = line["step"]
+
+
+@contextmanager
+def shown_progress(path: Path, label: str, total_steps: int, show: Callable[[str], None]) -> Iterator[None]:
+    """Show a line for each line that is added to a run's metrics while the block runs."""
+    ended = threading.Event()
+    seen = max((row["step"] for row in read_metrics(path)), default=0)
+
+    def follow() -> None:
+        nonlocal seen
+        while True:
+            last_look = ended.wait(POLL_SECONDS)
+            for row in read_metrics(path):
+                if row["step"] > seen:
+                    seen = row["step"]
+                    show(progress_line(row, label, total_steps))
+            if last_look:
+                return
+
+    thread = threading.Thread(target=follow, daemon=True, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def progress_line(row: dict[str, Any], label: str, total_steps: int) -> str:
+    """One line of metrics for a person: where training stands, each loss, speed, time to go."""
+    per_step = row["seconds"] / max(1, row["steps"])
+    left = round(per_step * (total_steps - row["step"]))
+    terms = "  ".join(f"{key} {value:.3f}" for key, value in row.items() if _is_loss(key))
+    return (
+        f"{label} {row['stage']}  step {row['step']}/{total_steps}  loss {row['loss']:.3f}  ce {row['ce']:.3f}  "
+        f"right tokens {row['token_accuracy']:.0%}  {terms + '  ' if terms else ''}"
+        f"{row['rows'] / max(row['seconds'], 1e-9):.0f} rows/s  {left // 60}:{left % 60:02d} left"
+    )
+
+
+def _is_loss(key: str) -> bool:
+    return key not in HIDDEN and not key.endswith("/grad")

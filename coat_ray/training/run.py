@@ -1,0 +1,176 @@
+"""Train one arm of a run on the cluster: find or make its record, run the workers, register what comes out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+from ray.train import FailureConfig, ScalingConfig
+
+from coat_ray.config import Arm, ConfigError, ResourcesConfig, RunConfig
+from coat_ray.corpus.manifest import Manifest, read_manifest
+from coat_ray.registry.metrics import read_metrics
+from coat_ray.registry.models import ModelRecord, ModelRegistry
+from coat_ray.registry.runs import RunRecord, RunRegistry
+from coat_ray.storage import DEFAULT_TENANT, Storage
+from coat_ray.targets.store import TargetStore
+from coat_ray.training.lineage import ingredients
+from coat_ray.training.loop import train_worker
+from coat_ray.training.progress import MetricsWriter, shown_progress
+from coat_ray.training.task import Parts, WorkerTask
+
+MAX_FAILURES = 5
+"""Workers that may die in one call before the run is given up; each time it goes on from the newest checkpoint."""
+
+TRAIN_SPLIT = "train.jsonl"
+
+
+class TrainingStoppedError(RuntimeError):
+    """Training met an error that would come again: a row that cannot be read, or a loss that is not finite."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a finished arm lies and what its last log line said."""
+
+    run_id: str
+    folder: Path
+    adapter: Path
+    model: str
+    metrics: dict[str, Any]
+
+
+def train_arm(
+    config: RunConfig,
+    arm: Arm,
+    *,
+    corpus: Path,
+    storage: Storage,
+    datasets: Mapping[str, str] | None = None,
+    skip_rows: Iterable[str] = (),
+    tenant: str = DEFAULT_TENANT,
+    build: Callable[[WorkerTask], Parts] | None = None,
+    show: Callable[[str], None] = print,
+) -> RunResult:
+    """Train one arm, or continue it, or give its result back when it is done. Ray must be running.
+
+    Args:
+        config: the experiment.
+        arm: "coat", or "sft": the same rows and steps without block and experts.
+        corpus: folder with the manifest of the training split.
+        storage: where targets, runs and models lie; every worker must see it.
+        datasets: role -> fingerprint of its targets in the store.
+        skip_rows: rows left out because a clip is in quarantine; the same for every arm.
+        tenant: owner of the run and of the model.
+        build: makes plan, model and collator in each worker; None: the real ones.
+        show: takes lines of progress.
+
+    Raises:
+        ConfigError: fewer rows in a batch than workers, or a weighted expert without targets.
+        TrainingStoppedError: training cannot go on; the message says why.
+        ray.train.TrainingFailedError: workers died more often than ``MAX_FAILURES``.
+    """
+    datasets = dict(datasets or {}) if arm == "coat" else {}
+    _check(config, arm, datasets)
+    manifest = read_manifest(corpus / TRAIN_SPLIT)
+    skipped = frozenset(skip_rows)
+    runs = RunRegistry(storage, tenant)
+    parents = {"corpus": manifest.fingerprint, **{f"targets/{role}": digest for role, digest in datasets.items()}}
+    if skipped:
+        parents["skipped rows"] = ",".join(sorted(skipped))
+    record = runs.create(config, arm, parents)
+    task = WorkerTask(
+        config=config,
+        arm=arm,
+        fingerprint=record.fingerprint,
+        folder=runs.folder(record.id),
+        manifest=corpus / TRAIN_SPLIT,
+        targets=storage.targets,
+        datasets=datasets,
+        skip_rows=skipped,
+        build=build,
+    )
+    if record.state != "done":
+        _train(task, runs, record, show)
+        model = _register(task, storage, tenant, record, manifest)
+        last = read_metrics(runs.metrics(record.id))[-1]
+        record = runs.update(record.id, state="done", result={"model": model.ref, "metrics": last})
+    return RunResult(record.id, task.folder, task.adapter, record.result["model"], record.result["metrics"])
+
+
+def _check(config: RunConfig, arm: Arm, datasets: Mapping[str, str]) -> None:
+    if config.training.batch_rows < config.resources.train_workers:
+        raise ConfigError(
+            f"training.batch_rows is {config.training.batch_rows}, fewer than the "
+            f"{config.resources.train_workers} workers of resources.train_workers"
+        )
+    wanted = {role for stage in config.stages for role in stage.active if role in config.experts}
+    if arm == "coat" and (missing := sorted(wanted - set(datasets))):
+        raise ConfigError(f"no targets for {', '.join(missing)}; encode them first")
+
+
+def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callable[[str], None]) -> None:
+    task.stop_note.unlink(missing_ok=True)
+    runs.update(record.id, state="running")
+    metrics = runs.metrics(record.id)
+    try:
+        with shown_progress(metrics, task.arm, task.config.total_steps, show):
+            _trainer(task, metrics).fit()
+    except BaseException as error:
+        runs.update(record.id, state="failed" if isinstance(error, Exception) else "interrupted")
+        raise
+    if task.stop_note.exists():
+        runs.update(record.id, state="failed", result={"error": task.stop_note.read_text()})
+        raise TrainingStoppedError(task.stop_note.read_text())
+    if not task.adapter.exists():  # Ray ends an interrupted run without an error
+        runs.update(record.id, state="interrupted")
+        raise KeyboardInterrupt
+
+
+def _trainer(task: WorkerTask, metrics: Path) -> ray.train.torch.TorchTrainer:
+    resources = task.config.resources
+    return ray.train.torch.TorchTrainer(
+        train_worker,
+        train_loop_config={"task": task},
+        torch_config=ray.train.torch.TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
+        scaling_config=_scaling(resources),
+        run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # Ray's stubs still show the class of Train v1
+            name=f"attempt-{uuid.uuid4().hex[:8]}",  # Ray would resume a known name; our checkpoints do that
+            storage_path=str(task.folder / "ray"),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            callbacks=[MetricsWriter(metrics)],  # type: ignore[list-item]
+            logging_config=ray.train.LoggingConfig(log_level="WARNING"),
+        ),
+    )
+
+
+def _scaling(resources: ResourcesConfig) -> ScalingConfig:
+    each = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        each["GPU"] = resources.gpus_per_worker
+    return ScalingConfig(
+        num_workers=resources.train_workers, use_gpu=bool(resources.gpus_per_worker), resources_per_worker=each
+    )
+
+
+def _register(task: WorkerTask, storage: Storage, tenant: str, record: RunRecord, manifest: Manifest) -> ModelRecord:
+    """Make a model of the adapter, or find the one that an interrupted call already made."""
+    models = ModelRegistry(storage, tenant)
+    for known in models.list():
+        if known.lineage.get("run") == record.id:
+            return known
+    store = TargetStore(task.targets)
+    specs = [store.dataset(digest).spec for digest in task.datasets.values()]
+    return models.add(
+        f"{task.config.name}-{task.arm}",
+        task.adapter,
+        base=task.config.backbone.model_dump(mode="json"),
+        ingredients=ingredients(task.config.backbone, task.config.corpus.name, manifest.rows, specs),
+        alias=task.arm,
+        lineage={"run": record.id, "parents": record.parents},
+    )

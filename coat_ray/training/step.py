@@ -1,0 +1,130 @@
+"""One optimiser step: the loss over the global batch, and what is remembered of it for the log."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from coat_ray.config import StageConfig
+from coat_ray.model.batch import Batch, StepOutput
+from coat_ray.training.engine import Engine
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss that is NaN or infinite; the message names the rows of the batch."""
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Make every draw of a step (dropout) a function of seed, global step and worker, so that no state is stored."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1))
+
+
+def train_step(engine: Engine, batch: Batch, stage: StageConfig, active: Sequence[str]) -> dict[str, Any]:
+    """Forward, backward and update. Returns this worker's sums for the log (see ``Window``).
+
+    The loss is ``CE / tokens + sum_k w_k L_k / positions_k`` with counts of the whole global batch. DeepSpeed averages
+    gradients over workers, so that each worker's part is scaled by their number.
+
+    Raises:
+        NonFiniteLossError: on every worker, before anything is updated.
+    """
+    output = engine.forward(batch, tuple(active))
+    counts = _global_counts(output, active, batch)
+    tokens, positions = counts[0], dict(zip(active, counts[1:], strict=True))
+    loss = output.ce_sum / tokens
+    for role in active:
+        loss = loss + stage.weights[role] * _sum_terms(output, role) / positions[role]
+    norm = engine.backward_and_step(loss * dist.get_world_size())
+    return _sums(output, batch, norm)
+
+
+def _sum_terms(output: StepOutput, role: str) -> Tensor | float:
+    return sum(output.expert_sums.get(role, {}).values())
+
+
+def _global_counts(output: StepOutput, active: Sequence[str], batch: Batch) -> list[float]:
+    """Response tokens and each role's positions over all workers, at least 1; checks the losses on the way."""
+    total = output.ce_sum.detach() + sum(_sum_terms(output, role) for role in active)
+    local = [output.num_response_tokens, *(output.num_positions.get(role, 0) for role in active)]
+    sums = torch.tensor([*local, float(not torch.isfinite(total))], dtype=torch.float64, device=output.ce_sum.device)
+    dist.all_reduce(sums)
+    *counts, bad = sums.tolist()
+    if bad:
+        raise NonFiniteLossError(_blame(batch, bool(torch.isfinite(total))))
+    return [max(1.0, count) for count in counts]
+
+
+def _blame(batch: Batch, finite: bool) -> str:
+    """Name the rows of the workers whose loss is not finite."""
+    found: list[list[str]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(found, [] if finite else batch.row_ids)
+    rows = sorted(row for part in found for row in part)
+    return f"the loss is not finite; it came from among the rows {', '.join(rows)}"
+
+
+def _sums(output: StepOutput, batch: Batch, norm: float) -> dict[str, Any]:
+    sums: dict[str, Any] = {
+        "ce": output.ce_sum.detach(),
+        "tokens": output.num_response_tokens,
+        "correct": output.correct,
+        "rows": len(batch.row_ids),
+        "grad_norm": norm,
+    }
+    for role, terms in output.expert_sums.items():
+        sums |= {f"{role}/{term}": value.detach() for term, value in terms.items()}
+        sums[f"{role}/positions"] = output.num_positions[role]
+    return sums | {f"{role}/grad": value**2 for role, value in output.block_grad_norms.items()}
+
+
+class Window:
+    """Sums since the last line of the log; ``flush`` makes a line of them on worker 0."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Any] = defaultdict(float)
+        self.steps = 0
+
+    def add(self, sums: dict[str, Any]) -> None:
+        """Add one step; tensors are read only when the window is flushed, so that no step waits for the device."""
+        self.steps += 1
+        for key, value in sums.items():
+            self.sums[key] = self.sums[key] + value
+
+    def flush(self, weights: dict[str, float]) -> dict[str, float]:
+        """Means over the window and all workers (empty on other workers than 0). Every worker must call it.
+
+        Per token: ``ce``, ``token_accuracy``. Per block position: ``<role>/<term>``. ``<role>/grad`` is the root mean
+        square over steps of the norm of the weighted expert loss's gradient at the block.
+        """
+        world = dist.get_world_size()
+        local = {key: float(value) for key, value in self.sums.items()}
+        gathered: list[Any] | None = [None] * world if dist.get_rank() == 0 else None
+        dist.gather_object(local, gathered)
+        steps, self.sums, self.steps = self.steps, defaultdict(float), 0
+        if gathered is None:
+            return {}
+        total: dict[str, float] = defaultdict(float)
+        for part in gathered:
+            for key, value in part.items():
+                total[key] += value
+        return _means(total, steps, world, weights)
+
+
+def _means(total: dict[str, float], steps: int, world: int, weights: dict[str, float]) -> dict[str, float]:
+    tokens = max(1.0, total["tokens"])
+    line = {"loss": 0.0, "ce": total["ce"] / tokens, "token_accuracy": total["correct"] / tokens}
+    line["loss"] = line["ce"]
+    for key, value in sorted(total.items()):
+        role, _, term = key.partition("/")
+        if term == "grad":
+            line[key] = math.sqrt(value / steps) / world
+        elif term and term != "positions":
+            line[key] = value / max(1.0, total[f"{role}/positions"])
+            line["loss"] += weights.get(role, 0.0) * line[key]
+    return line | {"grad_norm": total["grad_norm"] / steps / world, "rows": total["rows"], "steps": steps}

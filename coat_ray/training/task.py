@@ -1,0 +1,84 @@
+"""What a worker is told (a task) and what it builds from that (parts), in every worker alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from coat_ray.config import Arm, RunConfig, StageConfig
+from coat_ray.model.batch import Batch
+from coat_ray.training.stages import Plan, make_plan
+
+Collate = Callable[[Sequence[str], Iterable[str]], Batch]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Plan, model on the CPU, and the function that makes a Batch from row ids and roles.
+
+    ``model`` is an ``nn.Module`` that is also ``engine.Trainable``.
+    """
+
+    plan: Plan
+    model: Any
+    collate: Collate
+
+
+@dataclass(frozen=True)
+class WorkerTask:
+    """One arm of a run, as plain data: what a worker needs to know.
+
+    ``datasets`` maps roles to target fingerprints in the store at ``targets``. ``skip_rows`` are rows whose clips are
+    in quarantine. ``build`` makes the parts.
+    """
+
+    config: RunConfig
+    arm: Arm
+    fingerprint: str
+    folder: Path
+    manifest: Path
+    targets: Path
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    skip_rows: frozenset[str] = frozenset()
+    build: Callable[[WorkerTask], Parts] | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the run's checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """What the run is for; exists once training is done."""
+        return self.folder / "adapter"
+
+    @property
+    def stop_note(self) -> Path:
+        """Written by a worker that met an error which would come again; says why training cannot go on."""
+        return self.folder / "stopped.txt"
+
+    def active(self, stage: StageConfig) -> tuple[str, ...]:
+        """Roles whose losses count in a stage; none in the arm without a block."""
+        return stage.active if self.arm == "coat" else ()
+
+
+def build_coat(task: WorkerTask) -> Parts:
+    """The real parts: manifest, target store and CoatModel."""
+    from coat_ray.audio import DEFAULT_LIMITS  # noqa: PLC0415 - heavy, and only workers need it
+    from coat_ray.corpus.manifest import read_manifest  # noqa: PLC0415
+    from coat_ray.model.coat import CoatModel  # noqa: PLC0415
+    from coat_ray.targets.store import TargetStore  # noqa: PLC0415
+    from coat_ray.training.batches import Collator  # noqa: PLC0415
+
+    config, block = task.config, task.arm == "coat"
+    manifest = read_manifest(task.manifest)
+    rows = [row for row in manifest.rows if row.id not in task.skip_rows]
+    plan = make_plan(rows, config.stages, config.corpus.mixture, config.seed, config.training.batch_rows)
+    store = TargetStore(task.targets)
+    datasets = {role: store.dataset(fingerprint) for role, fingerprint in task.datasets.items()} if block else {}
+    specs: dict[str, Any] = {role: (dataset.spec, dataset.load_head()) for role, dataset in datasets.items()}
+    model = CoatModel.create(config, block=block, specs=specs)
+    limits = replace(DEFAULT_LIMITS, max_seconds=config.corpus.max_seconds)
+    return Parts(plan, model, Collator(manifest, model.front, datasets, block=block, limits=limits))

@@ -1,0 +1,103 @@
+"""Targets, training and evaluation of every arm of a run: ``python jobs/train.py --config CONFIG [key.sub=value …]``.
+
+Everything that is done is kept: run it again and it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+from typing import Any
+
+from ray.train import TrainingFailedError
+from rich.console import Console
+
+from coat_ray.cluster import connect
+from coat_ray.config import RunConfig, load_config
+from coat_ray.corpus.builtin import corpus_folder
+from coat_ray.corpus.manifest import read_manifest
+from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.models import evaluate_models
+from coat_ray.evaluation.report import score_table, skill_table, write_report
+from coat_ray.registry.models import BASE, ModelRegistry
+from coat_ray.storage import Storage
+from coat_ray.targets.corpus import encode_run, rows_to_skip
+from coat_ray.targets.report import LineProgress
+from coat_ray.targets.store import TargetStore
+from coat_ray.training.run import TRAIN_SPLIT, RunResult, TrainingStoppedError, train_arm
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Parse and run; errors that a person can act on end in one sentence and exit code 2."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the run")
+    parser.add_argument("--no-evaluation", action="store_true", help="train only")
+    parser.add_argument("overrides", nargs="*", help="key.sub=value")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        config = load_config(arguments.config, RunConfig, arguments.overrides)
+        run(config, Storage.default(), console, evaluate=not arguments.no_evaluation)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command continues from the newest checkpoint")
+        raise SystemExit(INTERRUPTED) from None
+    except (ValueError, OSError, EvaluationError, TrainingStoppedError, TrainingFailedError) as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(str(error), markup=False)
+        raise SystemExit(2) from error
+
+
+def run(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool = True) -> list[RunResult]:
+    """Prepare the corpus, make what targets are missing, train each arm, compare, say where things lie."""
+    corpus = corpus_folder(config.corpus.name, storage)
+    with connect():
+        report = encode_run(config, corpus, TargetStore(storage.targets), LineProgress(console))
+        report.print(console)
+        skip = rows_to_skip(read_manifest(corpus / TRAIN_SPLIT), report)
+        results = [
+            train_arm(
+                config,
+                arm,
+                corpus=corpus,
+                storage=storage,
+                datasets=report.fingerprints,
+                skip_rows=skip,
+                show=lambda line: console.print(line, markup=False),
+            )
+            for arm in config.arms
+        ]
+    if evaluate:
+        _compare(config, storage, results, console)
+    for result in results:
+        console.print(f"{result.model}: run {result.folder}, ask it with `coat ask --model {result.model}`")
+    return results
+
+
+def _compare(config: RunConfig, storage: Storage, results: list[RunResult], console: Console) -> None:
+    """Evaluate the base and each arm on the same held-out questions; show and keep the tables."""
+    models = [result.model for result in results]
+    evaluations = evaluate_models([BASE, *models], config, storage)
+    registry = ModelRegistry(storage)
+    for model, evaluation in zip(models, evaluations[1:], strict=True):
+        registry.update(registry.resolve(model), scores={evaluation.benchmark: evaluation.to_json()})
+    last = models[-1]
+    tables = {
+        "scores": score_table(evaluations, [(last, other) for other in [BASE, *models[:-1]]]),
+        "skills": skill_table(evaluations),
+    }
+    for table in tables.values():
+        console.print(table.to_rich())
+    markdown, _ = write_report(results[-1].folder, tables)
+    console.print(f"report: {markdown}")
+
+
+def _interrupt(signum: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
+    """Treat SIGTERM (``ray job stop``) like Ctrl-C, for which Ray Train has a handler of its own."""
+    signal.raise_signal(signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Whole arms through real Ray Train and real DeepSpeed with two workers, on a toy model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from coat_ray.config import Arm, ConfigError, RunConfig
+from coat_ray.corpus.manifest import Message, Row, read_manifest, write_manifest
+from coat_ray.experts.base import ExpertSpec
+from coat_ray.model.batch import Batch, StepOutput
+from coat_ray.registry.metrics import read_metrics
+from coat_ray.registry.models import ModelRegistry
+from coat_ray.registry.runs import RunRegistry
+from coat_ray.storage import Storage
+from coat_ray.targets.store import TargetStore
+from coat_ray.training.run import RunResult, TrainingStoppedError, train_arm
+from coat_ray.training.stages import make_plan
+from coat_ray.training.task import Parts, WorkerTask
+from tests.training.toy import ToyModel, toy_batch
+
+ROLES = ("pitch", "recon")
+CONFIG = {
+    "name": "toy",
+    "stages": [
+        {"name": "first", "steps": 5, "weights": {"recon": 1.0}},
+        {"name": "second", "steps": 7, "weights": {"recon": 1.0, "pitch": 0.5}},
+    ],
+    "experts": {"pitch": {"model": "basic_pitch"}},
+    "optim": {"lr": 1e-2, "head_lr": 1e-2},
+    "training": {"batch_rows": 4, "checkpoint_every": 4, "log_every": 3},
+}
+Builder = Callable[[WorkerTask], Parts]
+
+
+class Faulty(ToyModel):
+    """A toy that runs into *fault* in its ``at``-th step, once in the life of ``marker``."""
+
+    def __init__(self, fault: str, at: int, marker: Path) -> None:
+        super().__init__(ROLES)
+        self.fault, self.at, self.marker, self.calls = fault, at, marker, 0
+
+    def forward(self, batch: Batch, active: tuple[str, ...] = ()) -> StepOutput:
+        self.calls += 1
+        output = super().forward(batch, active)
+        if self.calls == self.at and torch.distributed.get_rank() == 1 and not self.marker.exists():
+            self.marker.touch()
+            if self.fault == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            output.ce_sum = output.ce_sum * float("nan")
+        return output
+
+
+def parts(task: WorkerTask, model: ToyModel, pause: float = 0.0) -> Parts:
+    rows = read_manifest(task.manifest).rows
+    config = task.config
+
+    def collate(ids: Sequence[str], roles: Sequence[str]) -> Batch:
+        time.sleep(pause)
+        return toy_batch(list(ids), tuple(roles))
+
+    return Parts(make_plan(rows, config.stages, None, config.seed, config.training.batch_rows), model, collate)
+
+
+def build_sound(task: WorkerTask) -> Parts:
+    return parts(task, ToyModel(ROLES))
+
+
+def build_slow(task: WorkerTask) -> Parts:
+    return parts(task, ToyModel(ROLES), pause=0.5)
+
+
+def build_killed(task: WorkerTask) -> Parts:
+    return parts(task, Faulty("kill", 7, task.folder / "killed"))
+
+
+def build_nan(task: WorkerTask) -> Parts:
+    return parts(task, Faulty("nan", 3, task.folder / "nan"))
+
+
+def build_that_must_not_run(task: WorkerTask) -> Parts:
+    raise AssertionError("a finished run was started again")
+
+
+def config(**changes: Any) -> RunConfig:
+    return RunConfig.model_validate(CONFIG | changes)
+
+
+PITCH = ExpertSpec("basic_pitch", 22050, 86.0, 0.0, 4, "mse", "Apache-2.0", True, "test")
+
+
+def arm(root: Path, build: Builder, name: Arm = "coat", run: RunConfig | None = None) -> RunResult:
+    """Train in a home of its own on 20 text rows."""
+    storage, corpus = Storage(root), root / "corpus"
+    if not corpus.exists():
+        corpus.mkdir(parents=True)
+        turns = (Message(role="user", content="?"), Message(role="assistant", content="!"))
+        write_manifest([Row(id=str(i), messages=turns, licence="CC0-1.0") for i in range(20)], corpus / "train.jsonl")
+    datasets = {"pitch": TargetStore(storage.targets).open_or_create(PITCH, "expert", None, "block").fingerprint}
+    return train_arm(run or config(), name, corpus=corpus, storage=storage, datasets=datasets, build=build)
+
+
+def final_state(result: RunResult) -> dict[str, Tensor]:
+    return torch.load(result.adapter / "toy.pt")
+
+
+def same_weights(left: RunResult, right: RunResult) -> bool:
+    one, other = final_state(left), final_state(right)
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def curves(result: RunResult) -> list[dict[str, Any]]:
+    """Every line of the metrics without what depends on the clock."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(result.folder / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def straight(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """A run that nothing disturbed."""
+    return arm(tmp_path_factory.mktemp("straight"), build_sound)
+
+
+def test_every_loss_term_is_logged_in_the_stage_that_has_it(straight: RunResult) -> None:
+    lines = curves(straight)
+    assert [(line["step"], line["steps"], line["stage"]) for line in lines] == [
+        (3, 3, "first"),
+        (4, 1, "first"),
+        (5, 1, "first"),
+        (6, 1, "second"),
+        (8, 2, "second"),
+        (9, 1, "second"),
+        (12, 3, "second"),
+    ]
+    assert {"recon/mse", "recon/grad"} <= lines[0].keys()
+    assert not any(key.startswith("pitch") for key in lines[0])
+    assert {"recon/mse", "recon/grad", "pitch/mse", "pitch/grad", "ce", "token_accuracy", "lr"} <= lines[-1].keys()
+    for line in lines:
+        parts = line["ce"] + line["recon/mse"] + 0.5 * line.get("pitch/mse", 0.0)
+        assert line["loss"] == pytest.approx(parts)
+        assert line["rows"] == 4 * line["steps"]
+
+
+def test_a_finished_run_becomes_a_model_and_is_not_trained_again(straight: RunResult) -> None:
+    root = straight.folder.parents[2]
+    model = ModelRegistry(Storage(root)).resolve("coat")
+    assert straight.model == model.ref == "toy-coat@1"
+    assert model.lineage["run"] == straight.run_id
+    again = arm(root, build_that_must_not_run)
+    assert again == straight
+
+
+def test_a_killed_worker_costs_steps_but_changes_nothing(straight: RunResult, tmp_path: Path) -> None:
+    result = arm(tmp_path, build_killed)
+    assert (result.folder / "killed").exists()
+    assert same_weights(straight, result)
+    assert curves(straight) == curves(result)
+
+
+def test_a_killed_driver_leaves_a_run_that_goes_on(straight: RunResult, ray_cluster: str, tmp_path: Path) -> None:
+    script = f"""
+        import ray
+        from pathlib import Path
+        from tests.training.test_run import arm, build_slow
+        ray.init(address={ray_cluster!r}, log_to_driver=False)
+        arm(Path({str(tmp_path)!r}), build_slow)
+    """
+    driver = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+    checkpoints = tmp_path / "runs" / "default" / straight.run_id / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not any(checkpoints.glob("step-*")):
+        assert driver.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    driver.kill()
+    driver.wait()
+    assert not (checkpoints.parent / "adapter").exists()
+    assert RunRegistry(Storage(tmp_path)).find(straight.run_id).state == "running"
+    result = arm(tmp_path, build_sound)
+    assert same_weights(straight, result)
+    assert curves(straight) == curves(result)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_rows_of_the_worker_that_met_it(
+    straight: RunResult, tmp_path: Path
+) -> None:
+    rows = read_manifest(straight.folder.parents[2] / "corpus" / "train.jsonl").rows
+    run = config()
+    plan = make_plan(rows, run.stages, None, run.seed, run.training.batch_rows)
+    with pytest.raises(TrainingStoppedError) as stopped:
+        arm(tmp_path, build_nan)
+    assert str(stopped.value).endswith(f"rows {', '.join(sorted(plan.shard(2, 1, 2)))}")
+    record = RunRegistry(Storage(tmp_path)).find(straight.run_id)
+    assert record.state == "failed"
+    assert record.result["error"] == str(stopped.value)
+    assert not (tmp_path / "runs" / "default" / straight.run_id / "adapter").exists()
+
+
+def test_the_arm_without_a_block_sees_the_same_rows_and_no_expert(straight: RunResult, tmp_path: Path) -> None:
+    result = arm(tmp_path, build_sound, "sft")
+    assert [line["step"] for line in curves(result)] == [line["step"] for line in curves(straight)]
+    assert not any("/" in key for line in curves(result) for key in line)
+    assert result.model == "toy-sft@1"
+
+
+def test_one_worker_gets_the_same_losses_to_rounding(straight: RunResult, tmp_path: Path) -> None:
+    result = arm(tmp_path, build_sound, run=config(resources={"train_workers": 1}, name="toy"))
+    for one, two in zip(curves(result), curves(straight), strict=True):
+        for key in ("loss", "ce", "recon/mse", "grad_norm", "recon/grad", "token_accuracy"):
+            assert one[key] == pytest.approx(two[key], rel=1e-3), key
+
+
+def test_a_batch_smaller_than_the_number_of_workers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training.batch_rows is 1, fewer than the 2 workers"):
+        arm(tmp_path, build_sound, run=config(training={"batch_rows": 1}))
+
+
+def test_an_expert_without_targets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no targets for pitch; encode them first"):
+        train_arm(config(), "coat", corpus=tmp_path, storage=Storage(tmp_path))
