@@ -7,12 +7,13 @@ All models are frozen and refuse unknown keys; an unknown key names its nearest 
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError, model_validator
 from yaml import YAMLError
 
 RECON = "recon"
@@ -22,6 +23,8 @@ Arm = Literal["sft", "coat"]
 
 
 SectionT = TypeVar("SectionT", bound="Section")
+
+_RESOLVER = re.compile(r"\$\{[^}]*:")
 
 
 class ConfigError(ValueError):
@@ -76,7 +79,9 @@ class CorpusConfig(Section):
     """Where the rows come from: a folder with train.jsonl, validation.jsonl and test.jsonl, or a built-in corpus."""
 
     name: str = Field("soundworld-mini", description="a built-in corpus, or the path of a folder with manifests")
-    mixture: dict[str, float] | None = Field(None, description="share of each task group; None: as in the manifest")
+    mixture: dict[str, PositiveFloat] | None = Field(
+        None, min_length=1, description="share of each task group; None: as in the manifest"
+    )
     max_seconds: float = Field(30.0, gt=0)
 
 
@@ -85,7 +90,9 @@ class StageConfig(Section):
 
     name: str
     steps: int = Field(ge=1)
-    weights: dict[str, float] = Field(default_factory=dict, description="role -> loss weight; absent or 0: inactive")
+    weights: dict[str, NonNegativeFloat] = Field(
+        default_factory=dict, description="role -> loss weight; absent or 0: inactive"
+    )
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -168,6 +175,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _weights_have_an_expert(self) -> RunConfig:
+        if RECON in self.experts:
+            raise ValueError(f"{RECON!r} is the backbone's own tower and takes no entry under experts")
         known = {RECON, *self.experts}
         for stage in self.stages:
             for role in stage.weights:
@@ -176,8 +185,14 @@ class RunConfig(Section):
                         f"stage {stage.name!r} weights {role!r}, which is neither {RECON!r} nor one of experts "
                         f"{sorted(self.experts)}{_suggest(role, known)}"
                     )
-        if RECON in self.experts:
-            raise ValueError(f"{RECON!r} is the backbone's own tower and takes no entry under experts")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> RunConfig:
+        names = [stage.name for stage in self.stages]
+        for kind, values in (("stage", names), ("arm", self.arms)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"each {kind} once; found {', '.join(values)}")
         return self
 
     @property
@@ -196,11 +211,40 @@ def load_config(path: Path | str, model: type[SectionT], overrides: list[str] | 
     if not path.is_file():
         raise ConfigError(f"no configuration file at {path}")
     try:
-        tree = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides or [])))
+        tree = OmegaConf.load(path)
+        for override in overrides or []:
+            _override(tree, override)
+        _refuse_lookups(OmegaConf.to_container(tree), str(path))
         data = OmegaConf.to_container(tree, resolve=True)
-    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+    except ConfigError:
+        raise
+    except (OmegaConfBaseException, YAMLError, ValueError, TypeError, OSError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return validate(data, model, origin=str(path))
+
+
+def _override(tree: Any, override: str) -> None:
+    """Set one ``key.sub=value``; list items go by number, as in ``stages.0.steps=5``."""
+    key, mark, value = override.partition("=")
+    if not mark or not all(key.split(".")):
+        raise ConfigError(f"override {override!r}: expected key.sub=value")
+    _refuse_lookups(value, f"override of {key}")
+    try:
+        OmegaConf.update(tree, key, OmegaConf.from_dotlist([f"value={value}"])["value"])
+    except (OmegaConfBaseException, YAMLError, TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"override {override!r}: {str(error).splitlines()[0]}") from error
+
+
+def _refuse_lookups(data: Any, origin: str) -> None:
+    """Allow ``${other.key}`` but no resolvers: a file must not read the environment of whoever loads it."""
+    if isinstance(data, dict):
+        for value in data.values():
+            _refuse_lookups(value, origin)
+    elif isinstance(data, list):
+        for value in data:
+            _refuse_lookups(value, origin)
+    elif isinstance(data, str) and _RESOLVER.search(data):
+        raise ConfigError(f"{origin}: {data!r} looks something up outside the file; write the value itself")
 
 
 def validate(data: Any, model: type[SectionT], origin: str) -> SectionT:

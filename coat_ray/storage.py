@@ -12,8 +12,17 @@ DEFAULT_TENANT = "default"
 
 
 def home() -> Path:
-    """Root of all state: ``$COAT_HOME``, or ``~/.coat``. Nothing is created."""
-    return Path(os.environ.get("COAT_HOME") or Path.home() / ".coat").expanduser().absolute()
+    """Root of all state. Nothing is created.
+
+    ``$COAT_HOME``; else the nearest folder ``.coat`` from the working directory upwards, so that what ``make train``
+    made is found anywhere inside the repository; else ``~/.coat``.
+    """
+    stated = os.environ.get("COAT_HOME")
+    if stated:
+        return Path(stated).expanduser().absolute()
+    here = Path.cwd()
+    near = (folder / ".coat" for folder in (here, *here.parents) if (folder / ".coat").is_dir())
+    return next(near, Path.home() / ".coat")
 
 
 @dataclass(frozen=True)

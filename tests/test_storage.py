@@ -15,11 +15,20 @@ def test_home_follows_the_environment(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_home_is_in_the_users_folder_otherwise(monkeypatch, tmp_path, value):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COAT_HOME", raising=False)
     if value is not None:
         monkeypatch.setenv("COAT_HOME", value)
-    assert home() == tmp_path / ".coat"
+    assert home() == tmp_path / "user" / ".coat"
+
+
+def test_the_state_of_a_repository_is_found_anywhere_inside_it(monkeypatch, tmp_path):
+    monkeypatch.delenv("COAT_HOME", raising=False)
+    (tmp_path / "repository" / ".coat").mkdir(parents=True)
+    (tmp_path / "repository" / "jobs").mkdir()
+    monkeypatch.chdir(tmp_path / "repository" / "jobs")
+    assert home() == tmp_path / "repository" / ".coat"
 
 
 def test_tenants_have_folders_of_their_own(tmp_path):

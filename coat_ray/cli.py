@@ -1,0 +1,65 @@
+"""``coat``: the command line. Each group of verbs lives in ``coat_ray/commands/``; a new one is a line here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from coat_ray import __version__
+from coat_ray.commands import config, encode, evaluate, experts, records
+
+app = typer.Typer(
+    name="coat",
+    help="Continuous Audio Thinking: targets, training, evaluation, and asking about your own audio.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(config.app, name="config")
+app.add_typer(experts.app, name="experts")
+app.command()(encode.encode)
+app.command()(evaluate.evaluate)
+app.add_typer(records.runs, name="runs")
+app.add_typer(records.models, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"coat_ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence and exit code 1, usage errors give 2.
+
+    A traceback is for our own mistakes, or for everything with ``COAT_TRACEBACK=1``.
+    """
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("coat: interrupted", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if not _is_for_the_user(error) or os.environ.get("COAT_TRACEBACK"):
+            raise
+        typer.echo(f"coat: {error}", err=True)
+        sys.exit(1)
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    """Errors defined in this package, bad values and the operating system's: their messages say what to do."""
+    return isinstance(error, (ValueError, OSError)) or type(error).__module__.partition(".")[0] == "coat_ray"
+
+
+if __name__ == "__main__":
+    main()
