@@ -72,10 +72,7 @@ def test_no_encoder_is_within_reach_of_the_student_by_any_way(room):
             reached.add(module)
             names = _imports(module, ast.parse(MODULES[module].read_text()))
             todo += [m for name in names for m in (name, name.rpartition(".")[0]) if m in MODULES]
-    assert sorted(module for module in reached if _inside(module, "coat_ray.experts")) == [
-        "coat_ray.experts",
-        "coat_ray.experts.base",
-    ]
+    assert {module for module in reached if _inside(module, "coat_ray.experts")} == {"coat_ray.experts.base"}
 
 
 def test_the_check_sees_every_kind_of_import():
