@@ -12,6 +12,7 @@ from coat_ray.corpus.soundworld import vocabulary as words
 from coat_ray.corpus.soundworld.facts import KINDS, ClipFacts, sample_clip
 from coat_ray.corpus.soundworld.instructions import HELD_OUT_FORMS, SHARED_FORMS, sample_instruction
 from coat_ray.corpus.soundworld.splits import SPLITS, TIMBRES, VOICES, Split, split_of
+from coat_ray.experts.audioset import CLASSES
 
 CLIPS = 120
 
@@ -110,3 +111,10 @@ def test_instructions_are_answered_rightly() -> None:
     assert words.OPPOSITES["hot"] == "cold"
     assert all(words.OPPOSITES[words.OPPOSITES[word]] == word for word in words.OPPOSITES)
     assert not set(SHARED_FORMS) & set(HELD_OUT_FORMS)
+
+
+def test_every_sound_has_an_audioset_class_that_the_event_expert_knows() -> None:
+    named = {sound.audioset for sound in (*words.EVENTS.values(), *words.INSTRUMENTS.values())}
+    named |= set(words.SPEECH_AUDIOSET.values())
+    assert len(named) == len(words.EVENTS) + len(words.INSTRUMENTS) + len(words.SEXES)
+    assert named <= set(CLASSES)
