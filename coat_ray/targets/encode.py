@@ -41,6 +41,7 @@ def encode_corpus(
 
     Raises:
         ValueError: an expert that cannot be loaded, or a cluster too small for *resources*.
+        EncodeError: the pipeline could not go on.
     """
     started = time.perf_counter()
     clips = [ClipRef(absolute(clip.uri), clip.seconds) for clip in clips]

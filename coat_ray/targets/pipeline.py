@@ -6,6 +6,8 @@ blocks then pass through one pool of actors per expert.
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+from ray.exceptions import RayError
 
 from coat_ray.audio import AudioLimits
 from coat_ray.config import ResourcesConfig
@@ -22,6 +25,10 @@ from coat_ray.targets.plan import Claims, ClipWork, make_blocks
 from coat_ray.targets.pool import ExpertPool, ExpertTask, LoadExpert
 
 _MAX_RESTARTS = 3  # a clip that kills its process ends the run after this many tries instead of repeating forever
+
+
+class EncodeError(RuntimeError):
+    """The pipeline could not go on; the message says why and what is left."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Pipeline:
 
         Raises:
             ValueError: the cluster has too few resources, so that the pipeline would wait forever.
+            EncodeError: an actor could not start, or died again and again.
         """
         self._check_cluster()
         decoder = Decoder(
@@ -45,9 +53,13 @@ class Pipeline:
         )
         num_actors = self.resources.encode_actors
         with _quiet_ray_data():
-            blocks = ray.data.from_arrow([work_table(block) for block in make_blocks(work, num_actors)])
+            blocks = ray.data.from_blocks([work_table(block) for block in make_blocks(work, num_actors)])
             outcomes = self._shared(blocks, decoder) if self._is_shared else self._apart(blocks, decoder)
-            yield from outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+            try:
+                yield from outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+            except RayError as error:
+                cause = str(error).strip().splitlines()[-1].strip()  # Ray's text ends with what the actor met
+                raise EncodeError(f"encoding stopped: {cause}; what is stored stays, run it again to go on") from error
 
     @property
     def _is_shared(self) -> bool:
@@ -123,11 +135,16 @@ def _claim_through_actor(claims: Claims) -> Claim:
 
 @contextmanager
 def _quiet_ray_data() -> Iterator[None]:
-    """Our own progress speaks of clips; Ray Data's bars speak of blocks and repeat themselves in a log."""
-    context = DataContext.get_current()
-    before = context.enable_progress_bars, context.print_on_execution_start
+    """Our own progress speaks of clips; Ray Data's bars and notes speak of blocks and fill a job's log."""
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+    before = context.enable_progress_bars, context.print_on_execution_start, logger.level
     context.enable_progress_bars = context.print_on_execution_start = False
+    logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Ray 2.60 announces the end of max_restarts in map_batches and has nothing in its place yet.
+            warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+            yield
     finally:
-        context.enable_progress_bars, context.print_on_execution_start = before
+        context.enable_progress_bars, context.print_on_execution_start = before[:2]
+        logger.setLevel(before[2])

@@ -18,6 +18,9 @@ ID_RATE = 16_000
 _MIN_BLOCK_SECONDS, _MAX_BLOCK_SECONDS, _BLOCKS_PER_ACTOR = 30.0, 300.0, 8
 _MAX_BATCH_CLIPS = 64
 
+PASSING = frozenset({CRASHED, "missing", "too_long", "too_large", "too_many_channels", "bad_sample_rate"})
+"""Reasons of a bad file that hang on the run and its limits, not on the file: tried again each time."""
+
 
 @dataclass(frozen=True)
 class ClipRef:
@@ -68,7 +71,7 @@ def make_plan(refs: Iterable[ClipRef], entries: Mapping[str, ClipEntry], claims:
     plan = Plan([], [], set())
     for ref in {ref.uri: ref for ref in refs}.values():
         entry = entries.get(ref.uri)
-        if entry is None or entry.reason == CRASHED:
+        if entry is None or entry.reason in PASSING:
             size, mtime_ns = file_state(ref.uri)
             # Within one corpus, length follows size; the guess is 16-bit mono at 16 kHz.
             seconds = ref.seconds or max(size, 0) / (2 * ID_RATE)

@@ -58,6 +58,11 @@ class EncodeReport:
         """Role -> fingerprint of its target dataset, for ``TargetStore.dataset``."""
         return {role: expert.fingerprint for role, expert in self.experts.items()}
 
+    @property
+    def undecodable(self) -> set[str]:
+        """Files without a clip, so that every row that names one is unusable."""
+        return {row.uri for row in self.quarantine if row.clip_id is None}
+
     def print(self, console: Console) -> None:
         """Print the table, and why clips went into quarantine."""
         table = Table(title=f"Targets of {self.clips} clips in {self.files} files, {self.seconds:.1f} s")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from coat_ray.config import ExpertConfig, ResourcesConfig
 from coat_ray.targets.encode import encode_corpus
+from coat_ray.targets.pipeline import EncodeError
 from coat_ray.targets.plan import ClipRef
 from coat_ray.targets.report import EncodeProgress, LineProgress
 from coat_ray.targets.store import TargetStore
@@ -111,15 +113,15 @@ def test_an_actor_that_dies_is_started_again_and_nothing_is_lost(store, make_cli
     assert set(stored_rows(store).values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_killed_job_continues_with_no_row_twice_and_none_lost(store, make_clip, tmp_path, ray_cluster):
     uris = [make_clip(f"{i}.wav", seconds=8.0, hertz=100 * (i + 1)) for i in range(20)]
     code = f"""
 import ray; ray.init({ray_cluster!r}, log_to_driver=False)
-from pathlib import Path
 from tests.targets.test_encode import *
 encode_corpus(refs(*{uris!r}), EXPERTS, TargetStore({str(store.folder)!r}), SHARED, load=Trouble("slow", Path("/")))
 """
-    job = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    job = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         while not stored_rows(store) and job.poll() is None and time.monotonic() < deadline:
@@ -135,6 +137,21 @@ encode_corpus(refs(*{uris!r}), EXPERTS, TargetStore({str(store.folder)!r}), SHAR
     rows = stored_rows(store)
     assert len(rows) == 40
     assert set(rows.values()) == {1}
+
+
+def test_weights_that_differ_between_machines_stop_the_run_in_words(store, make_clip):
+    with pytest.raises(EncodeError, match=r"(?s)different weights or code.*run it again"):
+        encode_corpus(refs(make_clip("a.wav")), {"low": EXPERTS["low"]}, store, SHARED, load=load_other_weights_later())
+
+
+def load_other_weights_later():
+    """A loader whose teacher in an actor is not the one that the driver saw."""
+    driver = os.getpid()
+
+    def loader(config, device):
+        return load(config if os.getpid() == driver else EXPERTS["high"], device)
+
+    return loader
 
 
 def test_a_cluster_that_is_too_small_is_an_error_and_not_a_wait(store, make_clip):

@@ -1,5 +1,6 @@
 """The plan computes each missing pair once, and groups clips so that little is padded."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,8 +35,9 @@ def test_a_file_that_is_known_not_to_decode_is_reported_and_not_tried_again():
     assert (plan.work, plan.bad) == ([], [bad])
 
 
-def test_a_file_that_failed_for_another_reason_is_tried_again():
-    plan = make_plan([ClipRef("/a.wav")], {"/a.wav": entry("/a.wav", reason="crashed")}, Claims({"panns": set()}))
+@pytest.mark.parametrize("reason", ["crashed", "too_long"])
+def test_a_file_that_failed_through_the_run_or_its_limits_is_tried_again(reason):
+    plan = make_plan([ClipRef("/a.wav")], {"/a.wav": entry("/a.wav", reason=reason)}, Claims({"panns": set()}))
     assert len(plan.work) == 1
 
 
