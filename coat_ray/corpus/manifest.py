@@ -179,7 +179,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     for number, data in enumerate(table.to_pylist(), 1):
         row = {key: value for key, value in data.items() if value is not None}
         if isinstance(row.get("meta"), str):
-            row["meta"] = json.loads(row["meta"])
+            try:
+                row["meta"] = json.loads(row["meta"])
+            except ValueError as error:
+                raise ManifestError(f"{path} row {number}: meta is not JSON ({error})") from error
         yield number, row
 
 

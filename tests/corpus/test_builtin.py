@@ -18,7 +18,9 @@ from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import ManifestError, Row, read_manifest
 from coat_ray.corpus.soundworld.plan import PRESETS
 from coat_ray.corpus.soundworld.splits import SPLITS, split_of
+from coat_ray.corpus.soundworld.vocabulary import note_name
 from coat_ray.storage import Storage
+from tests.corpus.pitch import hertz
 
 TASKS = {"asr", "audio_qa", "speech_qa", "caption", "multiple_choice", "music", "spoken_instruction", "text"}
 
@@ -97,6 +99,15 @@ def test_every_clip_decodes_to_its_length(folder: Path, rows: dict[str, tuple[Ro
         signal = load_audio(folder / row.audios[0], 16_000)
         assert len(signal) / 16_000 == pytest.approx(row.seconds, abs=0.001)
         assert np.abs(signal).max() > 0.01
+
+
+def test_the_first_note_of_shipped_melodies_is_the_answer(folder: Path, rows: dict[str, tuple[Row, ...]]) -> None:
+    asked = [row for row in rows["test"] if row.meta == {"kind": "melody", "skill": "first_note"}]
+    assert len(asked) > 10
+    for row in asked:
+        signal = load_audio(folder / row.audios[0], 16_000)[2240:5760]  # 0.14 to 0.36 s: inside the first note
+        midi = 69 + 12 * np.log2(hertz(signal, 16_000, 240, 1050) / 440)
+        assert note_name(round(midi)) == row.answer
 
 
 def test_phrases_and_written_questions_stay_in_their_split(rows: dict[str, tuple[Row, ...]]) -> None:

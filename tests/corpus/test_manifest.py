@@ -118,6 +118,8 @@ def test_a_bad_parquet_row_is_named_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     pq.write_table(pa.Table.from_pylist([good("a"), good("b", audios=[])]), path)
     assert "row 2" in failure(path)
+    pq.write_table(pa.Table.from_pylist([good("a", meta="{broken")]), path)
+    assert "row 1: meta is not JSON" in failure(path)
 
 
 def test_files_that_are_no_manifest_are_refused(tmp_path: Path) -> None:

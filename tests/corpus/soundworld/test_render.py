@@ -22,6 +22,7 @@ from coat_ray.corpus.soundworld.instruments import RECIPES
 from coat_ray.corpus.soundworld.render import SAMPLE_RATE, render
 from coat_ray.corpus.soundworld.splits import SPLITS, TIMBRES, VOICES
 from coat_ray.corpus.soundworld.voices import ESPEAK_RATE, SpeechUnavailableError, speak
+from tests.corpus.pitch import hertz
 
 PLAIN = Prosody(rate=160, pitch=50, range=50, volume=100, effort=0.1)
 
@@ -29,18 +30,6 @@ PLAIN = Prosody(rate=160, pitch=50, range=50, volume=100, effort=0.1)
 def some_clips(count: int, seed: int = 0) -> list[ClipFacts]:
     rng = np.random.default_rng(seed)
     return [sample_clip(SPLITS[i % 3], kind, rng) for i in range(count) for kind in KINDS]
-
-
-def hertz(signal: np.ndarray, rate: int, low: float, high: float) -> float:
-    """Fundamental by autocorrelation: the shortest lag that comes near the best one."""
-    spectrum = np.abs(np.fft.rfft(signal - signal.mean(), 2 * len(signal))) ** 2
-    match = np.fft.irfft(spectrum)[: len(signal)] / np.arange(len(signal), 0, -1)
-    first, last = int(rate / high), int(rate / low)
-    inside = match[first : last + 1]
-    peaks = [i for i in range(1, len(inside) - 1) if inside[i - 1] < inside[i] >= inside[i + 1]]
-    lag = next(i for i in peaks if inside[i] > 0.9 * inside[peaks].max())
-    left, mid, right = inside[lag - 1 : lag + 2]
-    return float(rate / (first + lag + 0.5 * (left - right) / (left - 2 * mid + right)))
 
 
 def as_opus(signal: np.ndarray) -> np.ndarray:
