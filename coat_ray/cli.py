@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from coat_ray import __version__
-from coat_ray.commands import config, encode, evaluate, experts, records
+from coat_ray.commands import config, encode, evaluate, experts, records, train
 
 app = typer.Typer(
     name="coat",
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(experts.app, name="experts")
 app.command()(encode.encode)
+app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.add_typer(records.runs, name="runs")
 app.add_typer(records.models, name="models")

@@ -1,0 +1,176 @@
+"""`coat` says what it has, and says in one sentence what it cannot do."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from coat_ray import __version__, cli
+from coat_ray.config import RunConfig
+from coat_ray.registry.licences import Ingredient
+from coat_ray.registry.metrics import append_metrics
+from coat_ray.registry.models import ModelRegistry
+from coat_ray.registry.runs import RunRegistry
+from coat_ray.storage import Storage
+
+ROOT = Path(__file__).parents[1]
+EMBEDDED = ROOT / "jobs" / "configs" / "embedded.yaml"
+CONFIG = RunConfig(name="trial", stages=[{"name": "one", "steps": 2}])
+
+
+@pytest.fixture
+def coat(capsys, monkeypatch, coat_home):
+    """Run `coat` in this process: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["coat", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return stopped.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def trained(coat_home, tmp_path):
+    storage = Storage(coat_home)
+    runs = RunRegistry(storage)
+    run = runs.create(CONFIG, "coat")
+    append_metrics(runs.metrics(run.id), {"step": 1, "ce": 2.5})
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "weights").write_text("w")
+    part = Ingredient("expert", "spidr", "CC BY-NC 4.0", commercial_use=False)
+    model = ModelRegistry(storage).add(
+        "trial-coat", tmp_path / "adapter", base={}, ingredients=[part], alias="coat", lineage={"run": run.id}
+    )
+    return run, model
+
+
+def test_help_is_instant():
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "coat_ray.cli", "--help"], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 5
+    for verb in ("config", "experts", "encode", "train", "evaluate", "runs", "models"):
+        assert f" {verb} " in done.stdout
+
+
+def test_version(coat):
+    assert coat("--version") == (0, f"coat_ray {__version__}\n", "")
+
+
+@pytest.mark.parametrize("group", ["runs", "models"])
+def test_an_empty_registry_is_no_error(coat, group):
+    code, out, _ = coat(group, "list")
+    assert code == 0
+    assert "make train" in out
+    assert coat(group, "list", "--json")[1] == "[]\n"
+
+
+def test_runs_are_listed_and_shown(coat, trained):
+    run, _ = trained
+    assert run.id in coat("runs", "list")[1]
+    assert [r["id"] for r in json.loads(coat("runs", "list", "--json")[1])] == [run.id]
+    shown = json.loads(coat("runs", "show", run.id, "--metrics")[1])
+    assert shown["config"]["name"] == "trial"
+    assert shown["metrics"] == [{"step": 1, "ce": 2.5}]
+
+
+def test_models_are_listed_with_their_terms(coat, trained):
+    _, out, _ = coat("models", "list")
+    assert "trial-coat@1" in out
+    assert "CC BY-NC 4.0" in out
+    listed = json.loads(coat("models", "list", "--json")[1])
+    assert listed[0]["commercial_use"] is False
+    assert listed[0]["restricted_by"] == ["expert spidr (CC BY-NC 4.0)"]
+
+
+@pytest.mark.parametrize("ref", ["trial-coat", "trial-coat@1", "coat"])
+def test_a_model_is_shown_by_name_version_and_alias(coat, trained, ref):
+    shown = json.loads(coat("models", "show", ref)[1])
+    assert shown["model"] == "trial-coat@1"
+    assert Path(shown["adapter"], "weights").read_text() == "w"
+
+
+def test_a_configuration_is_shown_whole_and_can_be_read_back(coat, tmp_path):
+    code, out, _ = coat("config", "show", EMBEDDED, "optim.lr=0.5", "stages.0.steps=3")
+    assert code == 0
+    (tmp_path / "again.yaml").write_text(out)
+    again = json.loads(coat("config", "show", tmp_path / "again.yaml", "--json")[1])
+    assert again["optim"]["lr"] == 0.5
+    assert again["stages"][0]["steps"] == 3
+    assert again["lora"]["rank"] == 16
+
+
+def test_the_experts_state_rate_width_and_licence(coat):
+    rows = {row["name"]: row for row in json.loads(coat("experts", "list", "--json")[1])}
+    assert set(rows) == {"spidr", "panns", "emotion2vec", "basic_pitch"}
+    assert rows["basic_pitch"]["width"] == 2112
+    assert rows["panns"]["classes"] == 527
+    assert all(row["licence"] and row["rate"] > 0 for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["config", "show", "none.yaml"], "no configuration file at none.yaml"),
+        (["config", "show", EMBEDDED, "optm.lr=1"], "unknown key 'optm'; did you mean 'optim'?"),
+        (["train", EMBEDDED, "optm.lr=1"], "unknown key 'optm'; did you mean 'optim'?"),
+        (["encode", EMBEDDED, "corpus.name=nowhere"], "no corpus 'nowhere'"),
+        (["evaluate", EMBEDDED, "--model", "cot"], "no model 'cot'"),
+        (["evaluate", EMBEDDED, "--model", "base", "--split", "tset"], "no split 'tset'"),
+        (["runs", "show", "trial"], "no run 'trial'"),
+        (["models", "show", "coat"], "no model 'coat'"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence_and_leaves_nothing(coat, coat_home, arguments, sentence):
+    code, out, err = coat(*arguments)
+    assert code == 1
+    assert out == ""
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not (coat_home / "runs").exists()
+    assert not (coat_home / "models").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["runs", "show"], ["runs", "list", "--jsn"], ["evaluate", EMBEDDED]]
+)
+def test_wrong_usage_is_exit_code_two(coat, arguments):
+    code, _, err = coat(*arguments)
+    assert code == 2
+    assert "Usage:" in err
+
+
+def test_training_outside_the_repository_says_where_to_go(coat, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = coat("train", EMBEDDED)
+    assert code == 1
+    assert "run it from the root of the repository" in err
+
+
+def test_training_submits_the_main_job(coat, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    submitted = []
+    monkeypatch.setattr("coat_ray.local_cluster.main", lambda job: submitted.append(job) or 0)
+    assert coat("train", EMBEDDED, "seed=3", "--no-evaluation")[0] == 0
+    assert submitted == [
+        ["python", "jobs/train.py", "--config", str(EMBEDDED), "seed=3", "--no-evaluation"],
+    ]
+
+
+def test_our_own_mistakes_keep_their_traceback(coat, monkeypatch):
+    monkeypatch.setattr(cli, "app", lambda: {}["bug"])
+    monkeypatch.setattr(sys, "argv", ["coat"])
+    with pytest.raises(KeyError):
+        cli.main()
+
+
+def test_a_traceback_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv("COAT_TRACEBACK", "1")
+    monkeypatch.setattr(sys, "argv", ["coat", "config", "show", "none.yaml"])
+    with pytest.raises(ValueError, match="no configuration file"):
+        cli.main()
