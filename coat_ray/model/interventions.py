@@ -32,8 +32,9 @@ def untrained_rows(weight_VD: Tensor, ids: list[int], seed: int = 0) -> Tensor:
 def shuffle_block(cache: Any, think_BS: Tensor, rotary: nn.Module, seed: int = 0) -> None:
     """Permute the cached keys and values of each row's block positions in time.
 
-    ``cache`` is a transformers cache with (B, H, S, K) keys and values in every layer. A key carries the rotation of its position, so the ones that move are rotated on by the distance of the move:
-    to the answer, the block then looks as if its thoughts had come in another order.
+    ``cache`` is a transformers cache with (B, H, S, K) keys and values in every layer. A key carries the rotation of
+    its position, so the ones that move are rotated on by the distance of the move: to the answer, the block then looks
+    as if its thoughts had come in another order.
     """
     generator = torch.Generator().manual_seed(seed)
     for row in range(think_BS.shape[0]):

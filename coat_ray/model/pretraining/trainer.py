@@ -1,7 +1,7 @@
-"""Makes the embedded Qwen2-Audio from nothing on SoundWorld: tokenizer, tower and language model.
+"""Training of the embedded model: answers, mel reconstruction and spelling, all at once.
 
 It repeats the paper's situation at small size: a tower that keeps acoustics (trained to rebuild the mel spectrogram and
-to spell), and a language model that learned only text-aligned tasks. Notes, affect and the like are never taught here.
+to spell), and a language model that learned only text-aligned tasks. Shapes: B rows, S positions, D hidden size.
 """
 
 from __future__ import annotations
@@ -9,35 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen2AudioConfig,
-    Qwen2AudioEncoderConfig,
-    Qwen2AudioForConditionalGeneration,
-    Qwen2AudioProcessor,
-    Qwen2Config,
-    WhisperFeatureExtractor,
-)
+from transformers import Qwen2AudioProcessor
 
-from coat_ray.model.backbones.base import AudioFeatures
+from coat_ray.model.backbones.base import AUDIO_MARK, AudioFeatures
 from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone
+from coat_ray.model.pretraining.lessons import Example
 
-CHAT_TEMPLATE = (
-    "{% set clips = namespace(n=0) %}{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'audio' %}{% set clips.n = clips.n + 1 %}Audio {{ clips.n }}: "
-    "<|audio_bos|><|AUDIO|><|audio_eos|>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
 FRAMES_PER_TOKEN = 4
 """Mel frames (10 ms) per audio token (40 ms)."""
@@ -46,99 +29,16 @@ WINDOW = 16
 
 
 @dataclass(frozen=True)
-class BaseSize:
-    """Sizes of the embedded model. Heads are 32 wide so that vLLM's CPU kernels take it."""
-
-    hidden: int = 128
-    tower_layers: int = 2
-    layers: int = 4
-    heads: int = 4
-    ffn: int = 384
-    mel_bins: int = 128
-    spare_rows: int = 16
-
-
-@dataclass(frozen=True)
 class BaseRecipe:
     """How the embedded model is trained."""
 
-    steps: int = 6000
+    steps: int = 3000
     batch_rows: int = 32
     lr: float = 1.5e-3
     warmup: int = 200
     mel_weight: float = 1.0
     ctc_weight: float = 0.3
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Example:
-    """One training conversation: a clip (mono, 16 kHz) or none, the words spoken in it, question and answer."""
-
-    signal: np.ndarray | None
-    transcript: str
-    question: str
-    answer: str
-
-
-def train_tokenizer(texts: Sequence[str], vocab_size: int = 512) -> PreTrainedTokenizerFast:
-    """Byte-level BPE on the world's texts: any text encodes, the world's words take one token each."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator([f"{text}\n" for text in texts], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<|endoftext|>", eos_token="<|im_end|>", clean_up_tokenization_spaces=False
-    )
-
-
-def build_base(tokenizer: PreTrainedTokenizerFast, size: BaseSize, seed: int) -> tuple[Any, Qwen2AudioProcessor]:
-    """An untrained model of the class and layout of Qwen2-Audio, and its processor."""
-    torch.manual_seed(seed)
-    vocab = -(-(len(tokenizer) + size.spare_rows) // 64) * 64
-    config = Qwen2AudioConfig(
-        audio_config=Qwen2AudioEncoderConfig(
-            num_mel_bins=size.mel_bins,
-            encoder_layers=size.tower_layers,
-            encoder_attention_heads=size.heads,
-            encoder_ffn_dim=size.ffn,
-            d_model=size.hidden,
-        ).to_dict(),
-        text_config=Qwen2Config(
-            vocab_size=vocab,
-            hidden_size=size.hidden,
-            intermediate_size=size.ffn,
-            num_hidden_layers=size.layers,
-            num_attention_heads=size.heads,
-            num_key_value_heads=size.heads,
-            max_position_embeddings=4096,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            tie_word_embeddings=False,
-        ).to_dict(),
-        audio_token_index=int(tokenizer.vocab["<|AUDIO|>"]),
-    )
-    model = Qwen2AudioForConditionalGeneration(config)
-    positions = model.model.audio_tower.embed_positions.weight
-    with torch.no_grad():
-        positions.copy_(sinusoids(*positions.shape))
-    extractor = WhisperFeatureExtractor(feature_size=size.mel_bins, return_attention_mask=True)
-    return model, Qwen2AudioProcessor(extractor, tokenizer, chat_template=CHAT_TEMPLATE)
-
-
-def sinusoids(length: int, channels: int, max_timescale: float = 10_000) -> Tensor:
-    """Whisper's fixed positional embedding (length, channels)."""
-    half = channels // 2
-    rates = torch.exp(-math.log(max_timescale) / (half - 1) * torch.arange(half))
-    angles = torch.arange(length)[:, None] * rates[None]
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class BaseTrainer:
@@ -198,7 +98,7 @@ class BaseTrainer:
     def _layouts(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         front, layouts = self.backbone.front, []
         for e in examples:
-            mark = "" if e.signal is None else "<audio>\n"
+            mark = "" if e.signal is None else f"{AUDIO_MARK}\n"
             messages = [{"role": "user", "content": mark + e.question}, {"role": "assistant", "content": e.answer}]
             lengths = [] if e.signal is None else [front.audio_length(len(e.signal))]
             layouts.append(front.encode_row(messages, lengths, block=False, with_response=True))
@@ -238,13 +138,3 @@ def _schedule(step: int, recipe: BaseRecipe) -> float:
         return (step + 1) / recipe.warmup
     progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def save_base(trainer: BaseTrainer, folder: Path) -> None:
-    """Write the model in half precision with its processor, as ``from_pretrained`` reads it."""
-    model = trainer.backbone.hf.to(torch.float16)
-    model.save_pretrained(folder)
-    trainer.processor.save_pretrained(folder)
-
-
-__all__ = ["BaseRecipe", "BaseSize", "BaseTrainer", "Example", "build_base", "save_base", "train_tokenizer"]
