@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from coat_ray import __version__
-from coat_ray.commands import config, encode, evaluate, experts, records, train
+from coat_ray.commands import ask, config, encode, evaluate, experts, records, train
+
+
+def _on_demand(module: str) -> type[TyperGroup]:
+    """A group of verbs whose *module* (with a typer ``app``) is imported when one of them is asked for."""
+
+    @functools.cache
+    def loaded() -> Any:
+        return typer.main.get_command(importlib.import_module(module).app)
+
+    class Group(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return loaded().list_commands(ctx)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return loaded().get_command(ctx, cmd_name)
+
+    return Group
+
 
 app = typer.Typer(
     name="coat",
@@ -19,7 +40,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(config.app, name="config")
+app.add_typer(
+    typer.Typer(cls=_on_demand("coat_ray.corpus.commands"), no_args_is_help=True),
+    name="corpus",
+    help="Build corpora and look into them.",
+)
 app.add_typer(experts.app, name="experts")
+app.command()(ask.ask)
 app.command()(encode.encode)
 app.command()(train.train)
 app.command()(evaluate.evaluate)

@@ -54,7 +54,7 @@ def test_help_is_instant():
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "coat_ray.cli", "--help"], capture_output=True, text=True, check=True)
     assert time.perf_counter() - start < 5
-    for verb in ("config", "experts", "encode", "train", "evaluate", "runs", "models"):
+    for verb in ("ask", "config", "corpus", "experts", "encode", "train", "evaluate", "runs", "models"):
         assert f" {verb} " in done.stdout
 
 
