@@ -38,6 +38,9 @@ class ExpertSpec:
     min_samples: int = 1
     labels: tuple[str, ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))  # JSON gives lists
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, readable back with ``ExpertSpec(**data)``."""
         return asdict(self)
