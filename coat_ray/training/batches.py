@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from coat_ray.audio import DEFAULT_LIMITS, AudioError, AudioLimits, clip_id, load_audio
-from coat_ray.corpus.manifest import Manifest, Row
+from coat_ray.config import RECON
+from coat_ray.corpus.manifest import AUDIO_MARK, Manifest, Row
 from coat_ray.model.backbones.base import FrontEnd
 from coat_ray.model.batch import Batch
 from coat_ray.model.block import TokenLayout
@@ -59,6 +60,9 @@ class Clip:
     clip_id: str
 
 
+SILENCE = Clip(np.zeros(3200, np.float32), "silence")
+
+
 class Collator:
     """Makes batches from row ids."""
 
@@ -91,6 +95,10 @@ class Collator:
     def __call__(self, row_ids: Sequence[str], roles: Iterable[str]) -> Batch:
         """Build the batch of these rows with the targets of these roles (roles without stored targets are left out).
 
+        A batch without any clip gets one more row, which holds a moment of silence, no response and no
+        target: workers then run the same parts of the model in every step, as collective operations need it.
+        ``target_masks["recon"]`` is False there.
+
         Raises:
             ValueError: a clip that cannot be read, or a row that the front end refuses; the message names the row.
         """
@@ -100,12 +108,20 @@ class Collator:
             row_clips = self._load(row)
             layouts.append(self._layout(row, row_clips))
             clips += row_clips
+        heard = bool(clips)
+        if not heard:
+            clips, layouts = [SILENCE], [*layouts, self._silent_layout()]
         lengths = [self.front.audio_length(len(clip.signal)) for clip in clips]
+        audio = self.front.features([clip.signal for clip in clips])
+        targets, masks = self._read_targets(clips, lengths, [role for role in roles if role in self.datasets])
         return Batch(
             row_ids=list(row_ids),
             **_pad(layouts),
-            **self._features(clips),
-            **self._read_targets(clips, lengths, [role for role in roles if role in self.datasets]),
+            features_NMF=audio.features_NMF,
+            frames_N=audio.frames_N,
+            lengths_N=audio.lengths_N,
+            targets=targets,
+            target_masks=masks | {RECON: torch.full((sum(lengths),), heard)},
         )
 
     def _load(self, row: Row) -> list[Clip]:
@@ -126,40 +142,42 @@ class Collator:
         except ValueError as error:
             raise ValueError(f"row {row.id!r}: {error}") from error
 
-    def _features(self, clips: Sequence[Clip]) -> dict[str, Any]:
-        if not clips:
-            none = torch.zeros(0, dtype=torch.long)
-            return {"features_NMF": torch.zeros(0, 0, 0), "frames_N": none, "lengths_N": none}
-        audio = self.front.features([clip.signal for clip in clips])
-        return {"features_NMF": audio.features_NMF, "frames_N": audio.frames_N, "lengths_N": audio.lengths_N}
+    def _silent_layout(self) -> TokenLayout:
+        length = self.front.audio_length(len(SILENCE.signal))
+        asked = [{"role": "user", "content": AUDIO_MARK}]
+        return self.front.encode_row(asked, [length], block=self.block, with_response=False)
 
-    def _read_targets(self, clips: Sequence[Clip], lengths: Sequence[int], roles: Sequence[str]) -> dict[str, Any]:
+    def _read_targets(
+        self, clips: Sequence[Clip], lengths: Sequence[int], roles: Sequence[str]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Targets (sum L_a, E) on the block's grid and their masks, by role."""
         targets, masks = {}, {}
         for role in roles:
-            found = [self._read_target(role, clip.clip_id, n) for clip, n in zip(clips, lengths, strict=True)]
             width = self.datasets[role].spec.width
-            frames = [np.zeros((n, width), np.float32) if f is None else f for f, n in zip(found, lengths, strict=True)]
+            found = [self._read_target(role, clip, n) for clip, n in zip(clips, lengths, strict=True)]
+            frames = [np.zeros((n, width)) if f is None else f for f, n in zip(found, lengths, strict=True)]
             known = [np.full(n, f is not None) for f, n in zip(found, lengths, strict=True)]
-            targets[role] = torch.from_numpy(np.concatenate([np.zeros((0, width), np.float32), *frames]))
-            masks[role] = torch.from_numpy(np.concatenate([np.zeros(0, bool), *known]))
-        return {"targets": targets, "target_masks": masks}
+            targets[role] = torch.from_numpy(np.concatenate(frames, dtype=np.float32))
+            masks[role] = torch.from_numpy(np.concatenate(known))
+        return targets, masks
 
-    def _read_target(self, role: str, clip: str, length: int) -> np.ndarray | None:
-        """Float32 frames (length, E) of one clip, or None where the store has none."""
-        dataset = self.datasets[role]
-        stored = self._targets.get((role, clip), lambda: _stored(dataset, clip))
-        if stored is None:
+    def _read_target(self, role: str, clip: Clip, length: int) -> np.ndarray | None:
+        """Frames (length, E) of one clip, or None where the store has none."""
+        if clip is SILENCE:
             return None
-        return align(stored, dataset.meta.rate, dataset.meta.first_center, length)
+        return self._targets.get((role, clip.clip_id), lambda: _on_block(self.datasets[role], clip.clip_id, length))
 
 
-def _stored(dataset: TargetDataset, clip: str) -> np.ndarray | None:
+def _on_block(dataset: TargetDataset, clip: str, length: int) -> np.ndarray | None:
+    """Stored frames, put on the block's grid where they are not; the half precision of the store is kept."""
     try:
-        return dataset.read(clip)
+        stored = dataset.read(clip)
     except TargetNotFound as error:
         logger.warning("training goes on without a target: %s", error)
         return None
+    if dataset.meta.alignment == "block" and len(stored) == length:
+        return stored
+    return align(stored, dataset.meta.rate, dataset.meta.first_center, length).astype(np.float16)
 
 
 def _pad(layouts: Sequence[TokenLayout]) -> dict[str, Any]:

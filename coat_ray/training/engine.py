@@ -7,6 +7,7 @@ its bias correction counts its own steps and nothing that happened before.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -70,10 +71,7 @@ class Engine:
     """The DeepSpeed engine of one worker with its parameter groups."""
 
     def __init__(self, model: nn.Module, config: RunConfig, world: int, device: torch.device) -> None:
-        os.environ["DS_ACCELERATOR"] = device.type
-        import deepspeed  # noqa: PLC0415 - picks its accelerator when imported
-
-        _without_compiler(deepspeed)
+        deepspeed = _import_deepspeed(device)
         self.groups = parameter_groups(model, config.optim)  # type: ignore[arg-type]
         optim = config.optim
         adam = torch.optim.AdamW(
@@ -103,7 +101,7 @@ class Engine:
 
     def gathered(self) -> AbstractContextManager[None]:
         """A context in which worker 0 sees whole parameters, under ZeRO-3 too."""
-        import deepspeed  # noqa: PLC0415 - see __init__
+        import deepspeed  # noqa: PLC0415 - see _import_deepspeed
 
         members = [p for _, p in self.named_parameters()]
         return deepspeed.zero.GatheredParameters(members, enabled=self.deepspeed.zero_optimization_stage() == 3)
@@ -182,6 +180,20 @@ def deepspeed_config(config: RunConfig, world: int, device: torch.device) -> dic
     }
 
 
-def _without_compiler(deepspeed: Any) -> None:
-    """Spare CPU users a C++ build: DeepSpeed's shared-memory collectives serve tensor-parallel inference only."""
+def _import_deepspeed(device: torch.device) -> Any:
+    """DeepSpeed for a device, without the noise and without a C++ build.
+
+    When imported, it picks its accelerator and lets a compiler look for libaio, whose complaint nobody needs. Its
+    shared-memory collectives, which a CPU user would have to compile, serve tensor-parallel inference only.
+    """
+    os.environ["DS_ACCELERATOR"] = device.type
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as unread:
+        os.dup2(unread.fileno(), 2)
+        try:
+            import deepspeed  # noqa: PLC0415
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed

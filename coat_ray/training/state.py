@@ -57,7 +57,7 @@ def load_moments(engine: Engine, state: Path) -> None:
 def _full(engine: Engine, parameter: nn.Parameter, moment: str | None = None) -> Tensor:
     if not engine.deepspeed.zero_optimization():
         return parameter if moment is None else engine.adam.state[parameter][moment]
-    from deepspeed import utils  # noqa: PLC0415 - see Engine
+    from deepspeed import utils  # noqa: PLC0415 - the engine imports it first, with care
 
     if moment:
         return utils.safe_get_full_optimizer_state(parameter, moment)
@@ -69,7 +69,7 @@ def _set_full(engine: Engine, parameter: nn.Parameter, value: Tensor, moment: st
     if not engine.deepspeed.zero_optimization():
         _full(engine, parameter, moment).data.copy_(value)
         return
-    from deepspeed import utils  # noqa: PLC0415 - see Engine
+    from deepspeed import utils  # noqa: PLC0415 - the engine imports it first, with care
 
     if hasattr(parameter, "ds_tensor"):  # ZeRO-3's own setter fails where the world size does not divide the size
         share = _share(value, parameter.ds_tensor.numel())

@@ -13,21 +13,29 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from coat_ray.config import RunConfig
+from coat_ray.config import RunConfig, StageConfig
 from coat_ray.training.checkpoint import Progress, newest_checkpoint, write_checkpoint
-from coat_ray.training.engine import Engine
+from coat_ray.training.engine import Engine, trainable
 from coat_ray.training.state import gather_state, load_moments, load_values
-from tests.training.toy import ToyModel, total, toy_batch
+from coat_ray.training.step import seed_step, train_step
+from tests.training.toy import ToyModel, toy_batch
 
 ROLES = ("pitch", "recon")
 STEPS, SWITCH = 8, 3  # the second stage, which adds "pitch", begins at step 3
+
+
+STAGES = (
+    StageConfig(name="first", steps=SWITCH, weights={"recon": 0.5}),
+    StageConfig(name="second", steps=STEPS - SWITCH, weights={"recon": 0.5, "pitch": 2.0}),
+)
 
 
 def config(zero: int, dtype: str = "float32") -> RunConfig:
     return RunConfig.model_validate(
         {
             "name": "toy",
-            "stages": [{"name": "only", "steps": STEPS}],
+            "stages": [stage.model_dump() for stage in STAGES],
+            "experts": {"pitch": {"model": "basic_pitch"}},
             "deepspeed": {"zero_stage": zero},
             "backbone": {"dtype": dtype},
             "optim": {"lr": 1e-2, "head_lr": 1e-2, "weight_decay": 0.1},
@@ -35,30 +43,29 @@ def config(zero: int, dtype: str = "float32") -> RunConfig:
     )
 
 
-def train(run: RunConfig, world: int, rank: int, stop: int, folder: Path | None = None) -> dict[str, Tensor]:
-    """Train to step *stop*, from the newest checkpoint in *folder* if there is one, and return the full state."""
-    model = ToyModel(ROLES, width=5, expert_width=3).to(getattr(torch, run.backbone.dtype))
+def train(job: Job, world: int, rank: int, folder: Path | None) -> dict[str, Tensor]:
+    """Train to the job's last step, from the newest checkpoint in *folder* if there is one; the full state after it."""
+    run = config(job.zero, job.dtype)
+    model = ToyModel(ROLES, width=5, expert_width=3, dropout=job.dropout).to(getattr(torch, job.dtype))
     checkpoint = newest_checkpoint(folder, "toy") if folder else None
-    members = [item for group in model.trainable_parameters().values() for item in group]
     if checkpoint:
-        load_values(members, checkpoint.state)
+        load_values(trainable(model), checkpoint.state)
     engine = Engine(model, run, world, torch.device("cpu"))
     if checkpoint:
         load_moments(engine, checkpoint.state)
         engine.set_adam_steps(checkpoint.progress.adam_steps)
-    for step in range(checkpoint.progress.step if checkpoint else 0, stop):
-        active = ("recon",) if step < SWITCH else ROLES
+    for step in range(checkpoint.progress.step if checkpoint else 0, job.stop):
+        stage = STAGES[step >= SWITCH]
         if step == SWITCH:
             engine.forget_moments(["pitch"])
-        torch.manual_seed(100 * step + rank)
-        engine.set_learning_rates(1.0, active)
-        mine = [str(10 * step + i) for i in range(4)][rank::world]
-        batch = toy_batch(mine, ROLES, expert_width=3)
+        seed_step(0, step, rank)
+        engine.set_learning_rates(1.0, stage.active)
+        batch = toy_batch([str(10 * step + i) for i in range(4)][rank::world], ROLES, expert_width=3)
         batch.targets = {role: target.to(model.embed.weight.dtype) for role, target in batch.targets.items()}
-        engine.backward_and_step(total(engine.forward(batch, active)))
+        train_step(engine, batch, stage, stage.active)
     state = gather_state(engine, keep=rank == 0)
     if folder and rank == 0:
-        write_checkpoint(folder, state, Progress(stop, 0, "toy", engine.adam_steps()))
+        write_checkpoint(folder, state, Progress(job.stop, 0, "toy", engine.adam_steps()))
     state["adam_steps"] = torch.tensor(sorted(engine.adam_steps().values()))
     engine.close()
     return state
@@ -72,6 +79,7 @@ class Job(NamedTuple):
     folder: str | None = None
     zero: int = 2
     dtype: str = "float32"
+    dropout: float = 0.1
 
 
 def worker(rank: int, world: int, port: int, root: Path, jobs: list[Job]) -> None:
@@ -81,7 +89,7 @@ def worker(rank: int, world: int, port: int, root: Path, jobs: list[Job]) -> Non
     dist.init_process_group("gloo", rank=rank, world_size=world)
     for job in jobs:
         where = root / job.folder if job.folder else None
-        state = train(config(job.zero, job.dtype), world, rank, job.stop, where)
+        state = train(job, world, rank, where)
         if rank == 0:
             torch.save(state, root / f"{job.name}.pt")
         dist.barrier()
@@ -107,9 +115,9 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tens
             Job(f"early {folder}", 5, folder, zero, dtype),
             Job(f"resumed {folder}", STEPS, folder, zero, dtype),
         ]
-    jobs += [Job("first step", 1), Job("before the switch", SWITCH)]
+    jobs += [Job("first step", 1), Job("before the switch", SWITCH), Job("together", STEPS, dropout=0.0)]
     run_jobs(root, 2, [*jobs, Job("two workers", 5, "shared")])
-    run_jobs(root, 1, [Job("one worker", 5, "shared", 3)])
+    run_jobs(root, 1, [Job("one worker", 5, "shared", 3), Job("alone", STEPS, dropout=0.0)])
     return {path.stem: torch.load(path) for path in root.glob("*.pt")}
 
 
@@ -145,3 +153,8 @@ def test_a_checkpoint_of_two_workers_goes_on_at_one_and_at_another_zero_stage(
     states: dict[str, dict[str, Tensor]],
 ) -> None:
     assert differing(states["two workers"], states["one worker"]) == []
+
+
+def test_one_worker_and_two_train_the_same_to_rounding(states: dict[str, dict[str, Tensor]]) -> None:
+    for key, value in states["alone"].items():
+        torch.testing.assert_close(states["together"][key], value, rtol=1e-3, atol=1e-5)

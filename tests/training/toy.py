@@ -1,4 +1,4 @@
-"""A two-layer stand-in for CoatModel: same contract, a few hundred parameters or as many as a test wants."""
+"""A small stand-in for CoatModel with the same contract: token rows, one adapted layer, linear heads."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ class Rows(nn.Module):
 
 
 class ToyModel(nn.Module):
-    def __init__(self, roles: tuple[str, ...], width: int = 8, layers: int = 1, expert_width: int = 4) -> None:
+    def __init__(self, roles: tuple[str, ...], width: int = 8, expert_width: int = 4, dropout: float = 0.1) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.embed = nn.Embedding(VOCAB, width).requires_grad_(False)
         self.tokens = Rows(width)
-        self.lora = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(layers))
-        self.dropout = nn.Dropout(0.1)
+        self.lora = nn.Linear(width, width, bias=False)
+        self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({role: nn.Linear(width, expert_width) for role in sorted(roles)})
         self.lm_head = nn.Linear(width, VOCAB).requires_grad_(False)
 
     def forward(self, batch: Batch, active: tuple[str, ...] = ()) -> StepOutput:
         x_BSD = self.tokens(self.embed(batch.input_ids_BS))
-        for layer in self.lora:
-            x_BSD = x_BSD + self.dropout(torch.tanh(layer(x_BSD)))
+        x_BSD = x_BSD + self.dropout(torch.tanh(self.lora(x_BSD)))
         labels = batch.input_ids_BS[:, 1:][batch.response_mask_BS[:, 1:]]
         logits = self.lm_head(x_BSD[:, :-1][batch.response_mask_BS[:, 1:]])
         output = StepOutput(
@@ -90,9 +89,3 @@ def toy_batch(ids: list[str], roles: tuple[str, ...], expert_width: int = 4, blo
         targets=targets,
         target_masks={role: torch.ones(len(target), dtype=torch.bool) for role, target in targets.items()},
     )
-
-
-def total(output: StepOutput) -> Tensor:
-    """An unweighted loss for tests that do not look at weights."""
-    terms = [term for named in output.expert_sums.values() for term in named.values()]
-    return output.ce_sum / output.num_response_tokens + sum(terms, torch.zeros(())) / 10

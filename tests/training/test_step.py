@@ -1,0 +1,93 @@
+"""One step and its log, in one process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from coat_ray.config import RunConfig
+from coat_ray.training.engine import Engine
+from coat_ray.training.step import NonFiniteLossError, Window, seed_step, train_step
+from tests.training.toy import ToyModel, toy_batch
+
+ROLES = ("pitch", "recon")
+WEIGHTS = {"recon": 0.5, "pitch": 2.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def process_group() -> Iterator[None]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    patch = pytest.MonkeyPatch()
+    patch.setenv("LOCAL_RANK", "0")  # DeepSpeed asks for it; Ray Train sets it for its workers
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+    patch.undo()
+
+
+def config(weights: dict[str, float]) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "name": "toy",
+            "stages": [{"name": "only", "steps": 4, "weights": weights}],
+            "experts": {"pitch": {"model": "basic_pitch"}},
+        }
+    )
+
+
+def step(weights: dict[str, float], at: int = 0) -> tuple[dict[str, float], ToyModel]:
+    """The log line of one step and the model after it."""
+    run, model = config(weights), ToyModel(ROLES)
+    engine, window = Engine(model, run, 1, torch.device("cpu")), Window()
+    seed_step(0, at, 0)
+    stage = run.stages[0]
+    window.add(train_step(engine, toy_batch(["1", "2"], ROLES), stage, stage.active))
+    return window.flush(stage.weights), model
+
+
+def test_the_line_holds_each_term_per_position_and_their_weighted_total() -> None:
+    line, _ = step(WEIGHTS)
+    model = ToyModel(ROLES)
+    seed_step(0, 0, 0)
+    with torch.no_grad():
+        output = model(toy_batch(["1", "2"], ROLES), ROLES)
+    assert line["ce"] == pytest.approx(float(output.ce_sum) / 8)
+    for role in ROLES:
+        assert line[f"{role}/mse"] == pytest.approx(float(output.expert_sums[role]["mse"]) / 10)
+        assert line[f"{role}/grad"] > 0
+    assert line["loss"] == pytest.approx(line["ce"] + 0.5 * line["recon/mse"] + 2.0 * line["pitch/mse"])
+    assert (line["rows"], line["steps"]) == (2, 1)
+
+
+def test_a_weight_that_changes_changes_the_total_and_the_gradient_at_the_block() -> None:
+    once, _ = step(WEIGHTS)
+    twice, _ = step(WEIGHTS | {"pitch": 4.0})
+    assert twice["loss"] - once["loss"] == pytest.approx(2.0 * once["pitch/mse"], rel=1e-4)
+    assert twice["pitch/grad"] == pytest.approx(2 * once["pitch/grad"], rel=1e-4)
+
+
+def test_a_role_without_weight_is_neither_run_nor_trained() -> None:
+    line, model = step({"recon": 1.0, "pitch": 0.0})
+    assert not any(key.startswith("pitch") for key in line)
+    assert torch.equal(model.heads["pitch"].weight, ToyModel(ROLES).heads["pitch"].weight)
+    assert not torch.equal(model.heads["recon"].weight, ToyModel(ROLES).heads["recon"].weight)
+
+
+def test_draws_of_a_step_depend_on_the_step() -> None:
+    assert step(WEIGHTS, at=0)[0] == step(WEIGHTS, at=0)[0] != step(WEIGHTS, at=1)[0]
+
+
+def test_a_loss_that_is_not_finite_leaves_the_weights_alone_and_names_the_rows() -> None:
+    run, model = config(WEIGHTS), ToyModel(ROLES)
+    engine = Engine(model, run, 1, torch.device("cpu"))
+    batch = toy_batch(["1", "2"], ROLES)
+    batch.targets["pitch"][3] = float("inf")
+    with pytest.raises(NonFiniteLossError, match="among the rows 1, 2"):
+        train_step(engine, batch, run.stages[0], ROLES)
+    assert torch.equal(model.lora.weight, ToyModel(ROLES).lora.weight)
