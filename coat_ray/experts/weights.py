@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from coat_ray.storage import Storage, atomic_write
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+ABOUT = "coat_ray"
+"""The one metadata entry of our own files; several would be written in any order."""
 
 
 class WeightsError(ValueError):
@@ -96,8 +98,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """State dict and metadata of a safetensors file or a checkpoint pickle (its ``model`` entry where it has one)."""
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as handle:
-            meta = {key: json.loads(value) for key, value in (handle.metadata() or {}).items()}
-        return load_file(path), meta
+            about = (handle.metadata() or {}).get(ABOUT, "{}")
+        return load_file(path), json.loads(about)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -110,9 +112,9 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_embedded(path: Path, state: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write weights as fp16 safetensors, with *meta* as JSON values in the header."""
+    """Write weights as fp16 safetensors, with *meta* as JSON in the header; equal weights give equal bytes."""
     halves = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()}
-    atomic_write(path, save(halves, metadata={key: json.dumps(value) for key, value in meta.items()}))
+    atomic_write(path, save(halves, metadata={ABOUT: json.dumps(meta, sort_keys=True)}))
 
 
 def cache_folder() -> Path:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import soxr
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,6 +76,13 @@ def _example(facts: ClipFacts) -> Example:
     if speech is None:
         return Example(render(facts), "", "", "", frozenset(classes))
     return Example(render(facts), speech.words, speech.affect, speech.voice.sex, frozenset(classes))
+
+
+def revoiced(example: Example, rng: np.random.Generator) -> Example:
+    """The same clip played a little slower or faster: another throat, for affect must not hang on the few voices."""
+    speed = float(rng.uniform(0.85, 1.18))
+    signal = soxr.resample(example.signal, waveform.SAMPLE_RATE * speed, waveform.SAMPLE_RATE)
+    return replace(example, signal=signal.astype(np.float32))
 
 
 def letters_of(text: str) -> Tensor:

@@ -26,7 +26,7 @@ FRONT = "front"
 SCHEDULES = {
     FRONT: Schedule(steps=600, batch=48, lr=2e-3),
     "spidr": Schedule(steps=1500, batch=16, lr=1.5e-3),
-    "panns": Schedule(steps=600, batch=16, lr=2e-3),
+    "panns": Schedule(steps=1000, batch=16, lr=2e-3),
     "emotion2vec": Schedule(steps=800, batch=16, lr=1.5e-3),
 }
 
@@ -69,8 +69,8 @@ def pretrain_experts(
             "scores": trained.scores,
             "seconds": round(time.monotonic() - started),
         }
+        _update_card(out_folder / "card.json", card)
         report(f"{name}: {json.dumps(trained.scores)} after {card[name]['seconds']} s")
-    _update_card(out_folder / "card.json", card)
     return card
 
 

@@ -5,6 +5,7 @@ Shapes: B batch, L frames, T mel frames, M mel bins, D width, C classes or chann
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -30,6 +31,7 @@ from coat_ray.experts.pretraining.data import (
     filled,
     flat_alignment,
     letters_of,
+    revoiced,
 )
 from coat_ray.experts.pretraining.fit import Report, Schedule, fit
 from coat_ray.experts.pretraining.front import as_emotion2vec, local_features
@@ -102,7 +104,8 @@ def train_emotion2vec(lesson: Lesson) -> Trained:
     encoder.audio.local_encoder.load_state_dict(as_emotion2vec(lesson.front))
     encoder.audio.local_encoder.requires_grad_(False)
     sex_head = nn.Linear(width, len(SEXES))
-    groups, stored = by_length(lesson.clips), local_features(lesson.front, lesson.clips, lesson.rng)
+    clips = [*lesson.clips, *(revoiced(example, lesson.rng) for example in lesson.clips)]
+    groups, stored = by_length(clips), local_features(lesson.front, clips, lesson.rng)
 
     def losses() -> Iterator[dict[str, Tensor]]:
         for length, places in draws(groups, lesson.schedule.batch, lesson.rng):
@@ -121,16 +124,17 @@ def train_emotion2vec(lesson: Lesson) -> Trained:
 
 
 def train_panns(lesson: Lesson) -> Trained:
-    """Classes of a clip from the largest logit over its segments, as the official training does."""
+    """Classes of a clip from its segments' logits, pooled by a soft maximum: every segment learns from every clip."""
     encoder = PannsEncoder(PANNS_SIZE)
-    nn.init.constant_(encoder.fc_audioset.bias, -4.0)
+    nn.init.constant_(encoder.fc_audioset.bias, -5.0)  # nearly all of the 527 classes never sound
     groups = by_length(lesson.clips)
     mels = {length: log_mels(encoder, group, length) for length, group in groups.items()}
 
     def losses() -> Iterator[dict[str, Tensor]]:
         for length, places in draws(groups, lesson.schedule.batch, lesson.rng):
             mel_BTM = augment(mels[length][places], lesson.rng)
-            logits_BC = encoder.fc_audioset(F.dropout(encoder.from_log_mel(mel_BTM), 0.2)).amax(1)
+            logits_BSC = encoder.fc_audioset(F.dropout(encoder.from_log_mel(mel_BTM), 0.2))
+            logits_BC = logits_BSC.logsumexp(1) - math.log(logits_BSC.shape[1])
             wanted_BC = torch.stack([class_vector(groups[length][place]) for place in places])
             loss = F.binary_cross_entropy_with_logits(logits_BC, wanted_BC, reduction="none").sum(1).mean()
             yield {"classes": loss}
