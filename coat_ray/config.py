@@ -132,7 +132,7 @@ class ResourcesConfig(Section):
     encode_shared: bool | None = Field(
         None, description="every encode actor decodes and hosts all experts; None: only where they run without a GPU"
     )
-    encode_batch_seconds: float = Field(64, gt=0, description="audio in one call of an expert, padding included")
+    encode_batch_seconds: float = Field(32, gt=0, description="audio in one call of an expert, padding included")
     decode_tasks: int = Field(2, ge=1, description="decoding tasks at a time where experts have pools of their own")
 
 

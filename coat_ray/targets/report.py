@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -65,15 +66,16 @@ class EncodeReport:
 
     def print(self, console: Console) -> None:
         """Print the table, and why clips went into quarantine."""
-        table = Table(title=f"Targets of {self.clips} clips in {self.files} files, {self.seconds:.1f} s")
-        for name in ("role", "expert", "targets"):
-            table.add_column(name)
-        for name in ("width", "frames/s", "clips", "new", "quarantined", "encoder s"):
-            table.add_column(name, justify="right")
+        title = f"Targets of {self.clips} clips in {self.files} files, {self.seconds:.1f} s"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))  # fits 80 columns
+        for name in ("role", "targets"):
+            table.add_column(name, no_wrap=True)
+        for name in ("width", "Hz", "clips", "new", "refused", "s"):
+            table.add_column(name, justify="right", no_wrap=True)
         for role, expert in self.experts.items():
             counts = (expert.width, f"{expert.rate:g}", expert.present, expert.stored, expert.quarantined)
-            name = f"{expert.model}-{expert.fingerprint[:16]}"
-            table.add_row(role, expert.model, name, *map(str, counts), f"{expert.seconds:.1f}")
+            name = f"{expert.model}-{expert.fingerprint[:8]}"
+            table.add_row(role, name, *map(str, counts), f"{expert.seconds:.1f}")
         console.print(table)
         if self.quarantine:
             reasons = Counter(row.reason for row in self.quarantine)
