@@ -49,7 +49,7 @@ def evaluate_models(
     """
     registry = ModelRegistry(storage)
     _check(names, split, registry if open_model is None else None)
-    open_model = open_model or (lambda name: open_registered(name, config.backbone, registry))
+    open_model = open_model or (lambda name: open_generator(name, config.backbone, registry))
     manifest = read_manifest(corpus_folder(config.corpus.name, storage) / f"{split}.jsonl")
     folder = storage.root / "evaluations" / DEFAULT_TENANT / f"{split}-{manifest.fingerprint[:12]}"
     evaluations = []
@@ -70,17 +70,11 @@ def evaluate_models(
     return evaluations
 
 
-def open_registered(name: str, backbone: BackboneConfig, registry: ModelRegistry) -> Generator:
-    """Load ``base`` (the backbone as configured) or a model of the registry on the base that it was trained on."""
-    from coat_ray.model.backbones import load_backbone  # noqa: PLC0415 - heavy, and not needed to refuse a name
-    from coat_ray.model.coat import CoatModel  # noqa: PLC0415
-    from coat_ray.model.generate import Generator  # noqa: PLC0415
+def open_generator(name: str, backbone: BackboneConfig, registry: ModelRegistry) -> Generator:
+    """Load a model by name and answer with it as it was trained."""
+    from coat_ray.model.opening import open_model  # noqa: PLC0415 - heavy, and not needed to refuse a name
 
-    if name == BASE:
-        return Generator(load_backbone(backbone), block=False)
-    record = registry.resolve(name)
-    model = CoatModel.load(BackboneConfig(**record.base), registry.adapter_folder(record))
-    return Generator(model.backbone, block=model.block)
+    return open_model(name, backbone, registry).generator()
 
 
 def _check(names: Sequence[str], split: str, registry: ModelRegistry | None) -> None:

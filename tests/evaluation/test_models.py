@@ -16,7 +16,7 @@ from coat_ray.evaluation.models import evaluate_models
 from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone
 from coat_ray.model.generate import Generator
 from coat_ray.model.interventions import BlockTreatment
-from coat_ray.model.pretraining import BaseSize, build_base, train_tokenizer
+from coat_ray.model.pretraining.layout import BaseSize, build_base, train_tokenizer
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.storage import Storage
 

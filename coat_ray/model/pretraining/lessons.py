@@ -1,6 +1,8 @@
-"""What the embedded model is taught: SoundWorld's text-aligned questions, never its notes, affects or voices.
+"""What the embedded model is taught: SoundWorld's text-aligned questions, never to hear notes, affects or voices.
 
-Only the training split is used, so held-out voices, timbres, phrases and melodies are new to the base as well.
+It reads about everything, though: clips described in words, with every question about them. So it knows what a note or
+a mood is and how such questions are answered, as a large language model does, and has yet to hear it. Only the training
+split is used, so held-out voices, timbres, phrases and melodies are new to the base as well.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from functools import partial
 
 import numpy as np
 
-from coat_ray.corpus.soundworld.facts import Kind, sample_clip
+from coat_ray.corpus.soundworld.facts import ClipFacts, Kind, sample_clip
 from coat_ray.corpus.soundworld.instructions import HELD_OUT_FORMS, SHARED_FORMS, sample_instruction
 from coat_ray.corpus.soundworld.questions import ask
 from coat_ray.corpus.soundworld.render import render
 from coat_ray.corpus.soundworld.splits import Split
+from coat_ray.corpus.soundworld.vocabulary import HIGHEST_MIDI, LOWEST_MIDI, note_name
 
 SHARES: dict[Kind, float] = {
     "speech": 0.30,
@@ -42,7 +45,9 @@ TAUGHT = frozenset(
         "choose_instrument",
     }
 )
-"""Skills the base learns. Captions of speech are left out: they tell the speaker's affect and sex."""
+"""Skills the base learns to hear. Captions of speech are left out: they tell the speaker's affect and sex."""
+READ_PER_CLIP = 2
+"""Questions about a clip's description in words, for each clip."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def soundworld_lessons(num_clips: int, num_texts: int, seed: int, workers: int, 
     texts = [text for _, said in clips for text in said]
     written = _written_examples(num_texts, seed, split)
     texts += [text for example in written for text in (example.question, example.answer)]
+    texts += [example.question for example in examples if example.clip is None]
     return Lessons(examples + written, texts)
 
 
@@ -94,7 +100,25 @@ def _clip_examples(seed: int, split: Split, index: int) -> tuple[list[Example], 
         for qa in taught
         for _ in range(2 if qa.skill in twice else 1)
     ]
+    for i in rng.integers(len(asked), size=READ_PER_CLIP):
+        question = f"{in_words(facts)}\n{asked[i].question}"
+        examples.append(Example(None, "", f"read_{asked[i].skill}", question, asked[i].answer))
     return examples, [text for qa in asked for text in (qa.question, qa.answer)]
+
+
+def in_words(facts: ClipFacts) -> str:
+    """Everything that a clip's questions are about, as text."""
+    parts = [f"{event.name} sound" for event in facts.events]
+    if facts.speech:
+        said = facts.speech.words
+        parts.insert(0, f"{facts.speech.affect} {facts.speech.voice.sex} says {said}")
+    if facts.melody:
+        middle = (LOWEST_MIDI + HIGHEST_MIDI + 1) // 2
+        heights = ["high" if note.midi >= middle else "low" for note in facts.melody.notes]
+        names = [note_name(note.midi) for note in facts.melody.notes]
+        notes = " , ".join(map(" ".join, zip(heights, names, strict=True)))
+        parts.insert(0, f"{facts.melody.instrument} plays {notes}")
+    return " then ".join(parts)
 
 
 def _written_examples(count: int, seed: int, split: Split) -> list[Example]:

@@ -6,6 +6,7 @@ to spell), and a language model that learned only text-aligned tasks. Shapes: B 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from coat_ray.model.pretraining.lessons import Example
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
 FRAMES_PER_TOKEN = 4
 """Mel frames (10 ms) per audio token (40 ms)."""
+SEMITONE_BINS = 84
+"""Log-frequency bins of the constant-Q target: seven octaves of semitones from C2, as in MERT's musical teacher."""
 WINDOW = 16
 """Batches that are drawn together and sorted by length."""
 
@@ -37,6 +40,7 @@ class BaseRecipe:
     lr: float = 1.5e-3
     warmup: int = 200
     mel_weight: float = 1.0
+    semitone_weight: float = 0.5
     ctc_weight: float = 0.3
     seed: int = 0
 
@@ -50,9 +54,21 @@ class BaseTrainer:
         self.backbone = Qwen2AudioBackbone(model, processor)
         hidden = self.backbone.hidden_size
         self.mel_head = nn.Linear(hidden, FRAMES_PER_TOKEN * model.config.audio_config.num_mel_bins)
+        self.semitone_head = nn.Linear(hidden, SEMITONE_BINS)
         self.letter_head = nn.Linear(hidden, 1 + len(LETTERS))
-        parameters = [p for m in (model, self.mel_head, self.letter_head) for p in m.parameters() if p.requires_grad]
+        parameters = [
+            p
+            for m in (model, self.mel_head, self.semitone_head, self.letter_head)
+            for p in m.parameters()
+            if p.requires_grad
+        ]
         self.parameters = parameters
+        self._weights = {
+            "answer": 1.0,
+            "mel": recipe.mel_weight,
+            "semitones": recipe.semitone_weight,
+            "ctc": recipe.ctc_weight,
+        }
         self.optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01)
 
     def run(self, examples: Sequence[Example], report: Callable[[int, dict[str, float]], None]) -> None:
@@ -62,7 +78,7 @@ class BaseTrainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.lr * _schedule(step, self.recipe)
             losses = self.losses(picked)
-            loss = losses["answer"] + self.recipe.mel_weight * losses["mel"] + self.recipe.ctc_weight * losses["ctc"]
+            loss = torch.stack([self._weights[name] * term for name, term in losses.items()]).sum()
             self.optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -80,15 +96,21 @@ class BaseTrainer:
                 yield window[i * rows : (i + 1) * rows]
 
     def losses(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """The three losses of a batch."""
-        audio, z_audio = self._hear([e.signal for e in examples if e.signal is not None])
+        """The four losses of a batch."""
+        signals = [e.signal for e in examples if e.signal is not None]
+        audio, z_audio = self._hear(signals)
         ids_BS, mask_BS, audio_BS, response_BS = self._layouts(examples)
         x_BSD = self.backbone.embed(ids_BS, audio_BS, z_audio)
         hidden_BSD = self.backbone.decode(x_BSD, mask_BS)
         logits = self.backbone.lm_head(hidden_BSD[:, :-1][response_BS[:, 1:]])
         answer = F.cross_entropy(logits, ids_BS[:, 1:][response_BS[:, 1:]])
         spoken = [e.transcript for e in examples if e.signal is not None] or [""]
-        return {"answer": answer, "mel": self._mel_loss(audio, z_audio), "ctc": self._ctc_loss(audio, z_audio, spoken)}
+        return {
+            "answer": answer,
+            "mel": self._mel_loss(audio, z_audio),
+            "semitones": self._semitone_loss(signals, audio, z_audio),
+            "ctc": self._ctc_loss(audio, z_audio, spoken),
+        }
 
     def _hear(self, signals: Sequence[np.ndarray]) -> tuple[AudioFeatures, Tensor]:
         """Features and audio embeddings; a batch of text alone hears a moment of silence, which nothing reads."""
@@ -120,6 +142,13 @@ class BaseTrainer:
         target = torch.cat([mel[:, : FRAMES_PER_TOKEN * n].T.reshape(n, -1) for mel, n in clips])
         return F.mse_loss(self.mel_head(z_audio), target)
 
+    def _semitone_loss(self, signals: Sequence[np.ndarray], audio: AudioFeatures, z_audio: Tensor) -> Tensor:
+        if not signals:
+            return z_audio.sum() * 0
+        lengths = audio.lengths_N.tolist()
+        target = torch.cat([semitones(torch.from_numpy(s))[:n] for s, n in zip(signals, lengths, strict=True)])
+        return F.mse_loss(self.semitone_head(z_audio), target)
+
     def _ctc_loss(self, audio: AudioFeatures, z_audio: Tensor, spoken: Sequence[str]) -> Tensor:
         lengths = audio.lengths_N.tolist()
         letters = [[1 + LETTERS.index(c) for c in text.lower() if c in LETTERS] for text in spoken]
@@ -131,6 +160,22 @@ class BaseTrainer:
         targets = torch.tensor([letter for i in keep for letter in letters[i]])
         sizes = torch.tensor([len(letters[i]) for i in keep])
         return F.ctc_loss(padded, targets, torch.tensor([lengths[i] for i in keep]), sizes, zero_infinity=True)
+
+
+def semitones(signal_N: Tensor, rate: int = 16_000) -> Tensor:
+    """Log energy per semitone at 25 Hz, (L, SEMITONE_BINS), from 128 ms windows; 0 is the loudest bin of the clip."""
+    n_fft, hop = 2048, rate // 25
+    spectrum = torch.stft(signal_N, n_fft, hop, window=torch.hann_window(n_fft), return_complex=True).abs().square()
+    energy = torch.log10(semitone_filters(n_fft, rate) @ spectrum + 1e-8).T
+    return (energy - energy.max()).clamp(min=-4) / 4
+
+
+@functools.cache
+def semitone_filters(n_fft: int, rate: int) -> Tensor:
+    """Triangles one semitone wide on each side, (SEMITONE_BINS, n_fft // 2 + 1)."""
+    frequency = torch.arange(n_fft // 2 + 1) * rate / n_fft
+    pitch = 12 * torch.log2(frequency.clamp(min=1.0) / 65.406)
+    return (1 - (pitch[None] - torch.arange(SEMITONE_BINS)[:, None]).abs()).clamp(min=0)
 
 
 def _schedule(step: int, recipe: BaseRecipe) -> float:
