@@ -151,6 +151,7 @@ class EvaluationConfig(Section):
     """Held-out evaluation after training."""
 
     max_rows_per_task: int | None = Field(None, ge=1)
+    disturbed_rows_per_task: int | None = Field(50, ge=1, description="questions asked of each disturbed block")
     batch_rows: int = Field(64, ge=1)
     max_new_tokens: int = Field(48, ge=1)
 

@@ -132,7 +132,7 @@ class CoatModel(nn.Module):
 
     def _expert_loss(self, role: str, output: StepOutput, batch: Batch, z_audio: Tensor) -> None:
         target = z_audio if role == RECON else batch.targets[role]
-        have = torch.ones(len(target), dtype=torch.bool) if role == RECON else batch.target_masks[role]
+        have = batch.target_masks.get(role, torch.ones(len(target), dtype=torch.bool))
         assert output.h_think is not None
         tap = output.h_think.view_as(output.h_think)
         if tap.requires_grad:

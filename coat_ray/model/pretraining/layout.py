@@ -25,7 +25,7 @@ CHAT_TEMPLATE = (
     "{% set clips = namespace(n=0) %}{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
     "{% if part['type'] == 'audio' %}{% set clips.n = clips.n + 1 %}Audio {{ clips.n }}: "
-    "<|audio_bos|><|AUDIO|><|audio_eos|>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "<|audio_bos|><|AUDIO|><|audio_eos|>\n{% else %}{{ part['text'] | lower }}{% endif %}{% endfor %}{% endif %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
