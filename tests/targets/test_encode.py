@@ -123,7 +123,7 @@ encode_corpus(refs(*{uris!r}), EXPERTS, TargetStore({str(store.folder)!r}), SHAR
 """
     job = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300  # a busy machine takes minutes to start the actors
         while not stored_rows(store) and job.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
