@@ -33,7 +33,7 @@ from coat_ray.storage import atomic_write, home
 MARK = "COAT_CLUSTER"
 """Environment variable that every process of one head carries."""
 
-START_SECONDS = 120
+START_SECONDS = 300
 STOP_SECONDS = 20
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 

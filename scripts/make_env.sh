@@ -31,7 +31,7 @@ pip_install() {
         code=0
         "$venv/bin/python" -m pip install --disable-pip-version-check --retries 2 -c constraints.txt "$@" 2>&1 || code=$?
         echo "pip ended with $code"
-    } | tee -a "$log" | sed -nu 's/^ *\(Downloading\|Using cached\) .*\/\{0,1\}\([^/ ]*\.whl\).*/    \2/p; s/^\(Installing\) collected.*/    \1 …/p'
+    } | tee -a "$log" | sed -nuE 's/^ *(Downloading|Using cached) ([^ ]*\/)?([^ \/]+)-[0-9][^ ]* .*/    \3/p; s/^(Installing) collected.*/    \1 …/p'
     [ "$(tail -n 1 "$log")" = "pip ended with 0" ]
 }
 

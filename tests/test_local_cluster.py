@@ -39,7 +39,7 @@ def project(tmp_path):
 
 def test_a_job_gets_the_code_and_nothing_else_and_leaves_nothing(project, tmp_path):
     run = _start(project, tmp_path, "python", "jobs/small.py")
-    output, _ = run.communicate(timeout=240)
+    output, _ = run.communicate(timeout=420)
     assert run.returncode == 0, output
     assert "job sees ['coat_ray', 'jobs']" in output
     assert f"python {Path(sys.executable).parent}" in output
@@ -53,7 +53,7 @@ def test_a_job_gets_the_code_and_nothing_else_and_leaves_nothing(project, tmp_pa
 
 def test_a_failed_job_gives_a_failed_command_and_keeps_the_logs(project, tmp_path):
     run = _start(project, tmp_path, "python", "jobs/small.py", "fail")
-    output, _ = run.communicate(timeout=240)
+    output, _ = run.communicate(timeout=420)
     assert run.returncode == 1
     assert "the job failed" in output
     assert any((tmp_path / "state" / "ray" / "logs").iterdir())
@@ -107,7 +107,7 @@ def _left(tmp_path):
     return found
 
 
-def _wait_for(condition, seconds=120):
+def _wait_for(condition, seconds=400):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
