@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ray.train import TrainingFailedError
 from rich.console import Console
 
 from coat_ray.cluster import connect
@@ -18,14 +17,12 @@ from coat_ray.config import RunConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
 from coat_ray.evaluation.answers import EvaluationError
-from coat_ray.evaluation.models import evaluate_models
-from coat_ray.evaluation.report import score_table, skill_table, write_report
 from coat_ray.registry.models import BASE, ModelRegistry
 from coat_ray.storage import Storage
-from coat_ray.targets.corpus import encode_run, rows_to_skip
-from coat_ray.targets.report import LineProgress
-from coat_ray.targets.store import TargetStore
-from coat_ray.training.run import TRAIN_SPLIT, RunResult, TrainingStoppedError, train_arm
+from coat_ray.training.errors import TrainingStoppedError
+
+if TYPE_CHECKING:
+    from coat_ray.training.run import RunResult
 
 INTERRUPTED = 130
 
@@ -45,7 +42,7 @@ def main() -> None:
     except KeyboardInterrupt:
         console.print("interrupted; the same command continues from the newest checkpoint")
         raise SystemExit(INTERRUPTED) from None
-    except (ValueError, OSError, EvaluationError, TrainingStoppedError, TrainingFailedError) as error:
+    except (ValueError, OSError, EvaluationError, TrainingStoppedError) as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print(str(error), markup=False)
         raise SystemExit(2) from error
 
@@ -54,21 +51,7 @@ def run(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool
     """Prepare the corpus, make what targets are missing, train each arm, compare, say where things lie."""
     corpus = corpus_folder(config.corpus.name, storage)
     with connect():
-        report = encode_run(config, corpus, TargetStore(storage.targets), LineProgress(console))
-        report.print(console)
-        skip = rows_to_skip(read_manifest(corpus / TRAIN_SPLIT), report)
-        results = [
-            train_arm(
-                config,
-                arm,
-                corpus=corpus,
-                storage=storage,
-                datasets=report.fingerprints,
-                skip_rows=skip,
-                show=lambda line: console.print(line, markup=False),
-            )
-            for arm in config.arms
-        ]
+        results = _train(config, corpus, storage, console)
     if evaluate:
         _compare(config, storage, results, console)
     for result in results:
@@ -76,8 +59,39 @@ def run(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool
     return results
 
 
+def _train(config: RunConfig, corpus: Path, storage: Storage, console: Console) -> list[RunResult]:
+    # Ray reads its environment when it is imported, and connect() sets it: nothing above may import Ray.
+    from coat_ray.targets.corpus import encode_run, rows_to_skip  # noqa: PLC0415
+    from coat_ray.targets.pipeline import EncodeError  # noqa: PLC0415
+    from coat_ray.targets.report import LineProgress  # noqa: PLC0415
+    from coat_ray.targets.store import TargetStore  # noqa: PLC0415
+    from coat_ray.training.run import TRAIN_SPLIT, train_arm  # noqa: PLC0415
+
+    try:
+        report = encode_run(config, corpus, TargetStore(storage.targets), LineProgress(console))
+    except EncodeError as error:
+        raise TrainingStoppedError(str(error)) from error
+    report.print(console)
+    skip = rows_to_skip(read_manifest(corpus / TRAIN_SPLIT), report)
+    return [
+        train_arm(
+            config,
+            arm,
+            corpus=corpus,
+            storage=storage,
+            datasets=report.fingerprints,
+            skip_rows=skip,
+            show=lambda line: console.print(line, markup=False),
+        )
+        for arm in config.arms
+    ]
+
+
 def _compare(config: RunConfig, storage: Storage, results: list[RunResult], console: Console) -> None:
     """Evaluate the base and each arm on the same held-out questions; show and keep the tables."""
+    from coat_ray.evaluation.models import evaluate_models  # noqa: PLC0415 - heavy, and not needed to refuse a config
+    from coat_ray.evaluation.report import score_table, skill_table, write_report  # noqa: PLC0415
+
     models = [result.model for result in results]
     evaluations = evaluate_models([BASE, *models], config, storage)
     registry = ModelRegistry(storage)

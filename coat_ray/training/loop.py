@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from coat_ray.training.task import Parts, WorkerTask, build_coat
 def train_worker(settings: dict[str, Any]) -> None:
     """Train one arm as one of several workers; ``settings["task"]`` is a ``WorkerTask``."""
     task: WorkerTask = settings["task"]
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # else each worker prints each report
     if task.stop_note.exists():  # an error that would come again: end here instead of using up all retries
         return
     try:

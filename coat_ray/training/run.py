@@ -10,7 +10,7 @@ from typing import Any
 
 import ray.train
 import ray.train.torch
-from ray.train import FailureConfig, ScalingConfig
+from ray.train import FailureConfig, ScalingConfig, TrainingFailedError
 
 from coat_ray.config import Arm, ConfigError, ResourcesConfig, RunConfig
 from coat_ray.corpus.manifest import Manifest, read_manifest
@@ -19,6 +19,7 @@ from coat_ray.registry.models import ModelRecord, ModelRegistry
 from coat_ray.registry.runs import RunRecord, RunRegistry
 from coat_ray.storage import DEFAULT_TENANT, Storage
 from coat_ray.targets.store import TargetStore
+from coat_ray.training.errors import TrainingStoppedError
 from coat_ray.training.lineage import ingredients
 from coat_ray.training.loop import train_worker
 from coat_ray.training.progress import MetricsWriter, shown_progress
@@ -27,11 +28,10 @@ from coat_ray.training.task import Parts, WorkerTask
 MAX_FAILURES = 5
 """Workers that may die in one call before the run is given up; each time it goes on from the newest checkpoint."""
 
+QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning", "TQDM_DISABLE": "1"}
+"""Environment of the workers: deprecations inside libraries and bars of several processes only hide the progress."""
+
 TRAIN_SPLIT = "train.jsonl"
-
-
-class TrainingStoppedError(RuntimeError):
-    """Training met an error that would come again: a row that cannot be read, or a loss that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def train_arm(
     Raises:
         ConfigError: fewer rows in a batch than workers, or a weighted expert without targets.
         TrainingStoppedError: training cannot go on; the message says why.
-        ray.train.TrainingFailedError: workers died more often than ``MAX_FAILURES``.
+        KeyboardInterrupt: the run was interrupted; the next call continues it.
     """
     datasets = dict(datasets or {}) if arm == "coat" else {}
     _check(config, arm, datasets)
@@ -121,15 +121,21 @@ def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callabl
     try:
         with shown_progress(metrics, task.arm, task.config.total_steps, show):
             _trainer(task, metrics).fit()
-    except BaseException as error:
-        runs.update(record.id, state="failed" if isinstance(error, Exception) else "interrupted")
+    except TrainingFailedError as error:
+        raise _failed(runs, record, f"{MAX_FAILURES + 1} attempts failed, the last with: {error}") from error
+    except BaseException:
+        runs.update(record.id, state="interrupted")
         raise
     if task.stop_note.exists():
-        runs.update(record.id, state="failed", result={"error": task.stop_note.read_text()})
-        raise TrainingStoppedError(task.stop_note.read_text())
+        raise _failed(runs, record, task.stop_note.read_text())
     if not task.adapter.exists():  # Ray ends an interrupted run without an error
         runs.update(record.id, state="interrupted")
         raise KeyboardInterrupt
+
+
+def _failed(runs: RunRegistry, record: RunRecord, reason: str) -> TrainingStoppedError:
+    runs.update(record.id, state="failed", result={"error": reason})
+    return TrainingStoppedError(f"run {record.id} stopped: {reason}")
 
 
 def _trainer(task: WorkerTask, metrics: Path) -> ray.train.torch.TorchTrainer:
@@ -144,6 +150,7 @@ def _trainer(task: WorkerTask, metrics: Path) -> ray.train.torch.TorchTrainer:
             storage_path=str(task.folder / "ray"),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             callbacks=[MetricsWriter(metrics)],  # type: ignore[list-item]
+            worker_runtime_env={"env_vars": QUIET},
             logging_config=ray.train.LoggingConfig(log_level="WARNING"),
         ),
     )

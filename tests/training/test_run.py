@@ -25,7 +25,8 @@ from coat_ray.registry.models import ModelRegistry
 from coat_ray.registry.runs import RunRegistry
 from coat_ray.storage import Storage
 from coat_ray.targets.store import TargetStore
-from coat_ray.training.run import RunResult, TrainingStoppedError, train_arm
+from coat_ray.training.errors import TrainingStoppedError
+from coat_ray.training.run import RunResult, train_arm
 from coat_ray.training.stages import make_plan
 from coat_ray.training.task import Parts, WorkerTask
 from tests.training.toy import ToyModel, toy_batch
@@ -202,7 +203,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_rows_of_the_worker_that_m
     assert str(stopped.value).endswith(f"rows {', '.join(sorted(plan.shard(2, 1, 2)))}")
     record = RunRegistry(Storage(tmp_path)).find(straight.run_id)
     assert record.state == "failed"
-    assert record.result["error"] == str(stopped.value)
+    assert str(stopped.value) == f"run {record.id} stopped: {record.result['error']}"
     assert not (tmp_path / "runs" / "default" / straight.run_id / "adapter").exists()
 
 
