@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,16 +58,18 @@ def connect(num_cpus: int | None = None, *, dashboard: bool = False) -> Iterator
     Inside a Ray job, or with ``$RAY_ADDRESS``: that cluster. Otherwise a small private one that ends with the block.
     A Ray that is already connected is used and left alone.
     """
+    private = not os.environ.get("RAY_ADDRESS")
+    if private and "ray" not in sys.modules:  # Ray reads how it authenticates when it is imported
+        for key, value in {**LIGHT, **private_token(home() / "ray")}.items():
+            os.environ.setdefault(key, value)
     import ray  # noqa: PLC0415 - heavy; `coat --help` must not pay for it
 
     if ray.is_initialized():
         yield
         return
-    if os.environ.get("RAY_ADDRESS"):
+    if not private:
         ray.init(logging_level=logging.WARNING)
     else:
-        for key, value in {**LIGHT, **private_token(home() / "ray")}.items():
-            os.environ.setdefault(key, value)
         ray.init(
             address="local",
             num_cpus=num_cpus or logical_cpus(),

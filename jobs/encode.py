@@ -18,7 +18,7 @@ from coat_ray.targets.store import TargetStore
 
 
 def main() -> None:
-    """Parse, encode all splits, print what came out."""
+    """Parse, encode, print what came out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the run: corpus, experts, resources")
     parser.add_argument("overrides", nargs="*", help="key.sub=value")

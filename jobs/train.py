@@ -17,7 +17,6 @@ from coat_ray.config import RunConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
 from coat_ray.evaluation.answers import EvaluationError
-from coat_ray.registry.models import BASE, ModelRegistry
 from coat_ray.storage import Storage
 from coat_ray.training.errors import TrainingStoppedError
 
@@ -88,20 +87,11 @@ def _train(config: RunConfig, corpus: Path, storage: Storage, console: Console) 
 
 
 def _compare(config: RunConfig, storage: Storage, results: list[RunResult], console: Console) -> None:
-    """Evaluate the base and each arm on the same held-out questions; show and keep the tables."""
-    from coat_ray.evaluation.models import evaluate_models  # noqa: PLC0415 - heavy, and not needed to refuse a config
-    from coat_ray.evaluation.report import score_table, skill_table, write_report  # noqa: PLC0415
+    """Compare base and arms on held-out questions; show and keep the tables."""
+    from coat_ray.evaluation.comparison import compare_arms  # noqa: PLC0415 - heavy, and not needed to refuse a config
+    from coat_ray.evaluation.report import write_report  # noqa: PLC0415
 
-    models = [result.model for result in results]
-    evaluations = evaluate_models([BASE, *models], config, storage)
-    registry = ModelRegistry(storage)
-    for model, evaluation in zip(models, evaluations[1:], strict=True):
-        registry.update(registry.resolve(model), scores={evaluation.benchmark: evaluation.to_json()})
-    last = models[-1]
-    tables = {
-        "scores": score_table(evaluations, [(last, other) for other in [BASE, *models[:-1]]]),
-        "skills": skill_table(evaluations),
-    }
+    tables = compare_arms(config, dict(zip(config.arms, (r.model for r in results), strict=True)), storage)
     for table in tables.values():
         console.print(table.to_rich())
     markdown, _ = write_report(results[-1].folder, tables)

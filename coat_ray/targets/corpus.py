@@ -8,7 +8,6 @@ from pathlib import Path
 
 from coat_ray.audio import DEFAULT_LIMITS
 from coat_ray.config import RunConfig
-from coat_ray.corpus.builtin import MANIFESTS
 from coat_ray.corpus.manifest import Manifest, read_manifest
 from coat_ray.experts.registry import load_expert
 from coat_ray.targets.encode import encode_corpus
@@ -16,6 +15,9 @@ from coat_ray.targets.plan import ClipRef, absolute
 from coat_ray.targets.pool import LoadExpert
 from coat_ray.targets.report import EncodeReport, OnProgress
 from coat_ray.targets.store import TargetStore
+
+ENCODED = ("train.jsonl", "validation.jsonl")
+"""Splits that need targets: to learn from, and to measure distillation on. The test split is only asked about."""
 
 
 def encode_run(
@@ -25,8 +27,8 @@ def encode_run(
     progress: OnProgress | None = None,
     load: LoadExpert = load_expert,
 ) -> EncodeReport:
-    """Store what the three splits in the folder *corpus* still lack of the run's experts. Ray must be running."""
-    clips = [clip for name in MANIFESTS for clip in clip_refs(read_manifest(corpus / name))]
+    """Store what the splits in the folder *corpus* still lack of the run's experts. Ray must be running."""
+    clips = [clip for name in ENCODED for clip in clip_refs(read_manifest(corpus / name))]
     limits = replace(DEFAULT_LIMITS, max_seconds=config.corpus.max_seconds)
     return encode_corpus(clips, config.experts, store, config.resources, progress, load=load, limits=limits)
 
