@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from coat_ray.training.run import RunResult
 
 INTERRUPTED = 130
+LOG_WIDTH = 160
+"""Columns of tables in a job's log, which has no terminal of its own."""
 
 
 def main() -> None:
@@ -35,6 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     try:
         config = load_config(arguments.config, RunConfig, arguments.overrides)
         run(config, Storage.default(), console, evaluate=not arguments.no_evaluation)
@@ -54,7 +58,7 @@ def run(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool
     if evaluate:
         _compare(config, storage, results, console)
     for result in results:
-        console.print(f"{result.model}: run {result.folder}, ask it with `coat ask --model {result.model}`")
+        console.print(f"run {result.folder}: coat ask YOUR.wav 'which note comes first?' --model {result.model}")
     return results
 
 

@@ -15,7 +15,7 @@ from coat_ray.corpus.builtin import BUILTIN, MANIFESTS, corpus_folder
 from coat_ray.corpus.manifest import Manifest, ManifestError, read_manifest
 from coat_ray.storage import Storage
 
-app = typer.Typer(help="Corpora: build and inspect.", no_args_is_help=True)
+app = typer.Typer(help="Corpora: build and inspect.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()

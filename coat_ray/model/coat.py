@@ -6,6 +6,7 @@ Shapes: B rows, S positions, D hidden size, P = sum L_a block positions of the b
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,9 @@ class CoatModel(nn.Module):
         self.block, self.focal, self.projector_config = block, focal, projector
         self.backbone = backbone
         self.front = backbone.front
-        self.peft = get_peft_model(backbone.hf, self._lora_config(lora))
+        with warnings.catch_warnings():  # PEFT asks transformers for a property by its old name
+            warnings.simplefilter("ignore", FutureWarning)
+            self.peft = get_peft_model(backbone.hf, self._lora_config(lora))
         self.widths = {role: teacher.width for role, teacher in teachers.items()}
         self.losses = {role: teacher.loss for role, teacher in teachers.items()}
         hidden = backbone.hidden_size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-import time
 import zipfile
 from collections import Counter
 from importlib.resources import files
@@ -39,10 +38,8 @@ def test_the_archive_ships_small() -> None:
     assert files("coat_ray.corpus.soundworld").joinpath("mini.zip").stat().st_size <= 4_000_000
 
 
-def test_unpacking_is_fast_and_happens_once(tmp_path: Path) -> None:
-    began = time.perf_counter()
+def test_unpacking_happens_once(tmp_path: Path) -> None:
     folder = corpus_folder("soundworld-mini", Storage(tmp_path))
-    assert time.perf_counter() - began < 5
     before = (folder / "train.jsonl").stat().st_mtime_ns
     assert corpus_folder("soundworld-mini", Storage(tmp_path)) == folder
     assert (folder / "train.jsonl").stat().st_mtime_ns == before

@@ -52,9 +52,10 @@ def test_a_run_writes_weights_that_the_teachers_load(trained, monkeypatch):
 def test_a_run_says_what_came_out(trained):
     folder, lines = trained
     card = json.loads((folder / "card.json").read_text())
-    assert card["spidr"]["scores"].keys() == {"letter_error", "word_error"}
-    assert card["panns"]["scores"].keys() == {"events_map", "instruments_map"}
-    assert 0 <= card["emotion2vec"]["scores"]["affect_accuracy"] <= 1
+    for split in ("validation", "test"):
+        assert card["spidr"]["scores"][split].keys() == {"letter_error", "word_error"}
+        assert card["panns"]["scores"][split].keys() == {"events_map", "instruments_map"}
+        assert 0 <= card["emotion2vec"]["scores"][split]["affect_accuracy"] <= 1
     assert card["spidr"]["schedule"] == {"steps": 2, "batch": 4, "lr": 1e-3}
     assert any(line.startswith("panns: 12 clips to learn from") for line in lines)
 
@@ -68,9 +69,9 @@ def test_the_same_seed_gives_the_same_weights(trained, tmp_path):
 
 def test_the_shipped_teachers_have_a_card_with_their_scores():
     card = json.loads((weights.EMBEDDED_FOLDER / "card.json").read_text())
-    assert card["panns"]["scores"]["events_map"] > 0.7
-    assert card["emotion2vec"]["scores"]["affect_accuracy"] > 0.5
-    assert card["spidr"]["scores"]["letter_error"] < 0.3
+    assert card["panns"]["scores"]["test"]["events_map"] > 0.7
+    assert card["emotion2vec"]["scores"]["test"]["affect_accuracy"] > 0.6
+    assert card["spidr"]["scores"]["test"]["letter_error"] < 0.3
 
 
 def test_every_class_of_the_world_has_its_place_among_the_527():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from coat_ray.corpus.soundworld.splits import Split
 from coat_ray.experts.pretraining.data import Source, soundworld_examples
 from coat_ray.experts.pretraining.fit import Report, Schedule, fit
 from coat_ray.experts.pretraining.front import LogMelReader, front_losses
@@ -23,6 +24,7 @@ from coat_ray.storage import atomic_write
 
 LOG = logging.getLogger(__name__)
 FRONT = "front"
+HELD_OUT: tuple[Split, ...] = ("validation", "test")
 SCHEDULES = {
     FRONT: Schedule(steps=600, batch=48, lr=2e-3),
     "spidr": Schedule(steps=1500, batch=16, lr=1.5e-3),
@@ -38,13 +40,13 @@ def pretrain_experts(
     schedules: dict[str, Schedule] | None = None,
     report: Report = LOG.info,
 ) -> dict[str, dict[str, Any]]:
-    """Train, score on the validation split, and write ``<name>.safetensors`` and ``card.json`` under *out_folder*.
+    """Train, score on the held-out splits, and write ``<name>.safetensors`` and ``card.json`` under *out_folder*.
 
     Args:
         out_folder: where the weights go; ``coat_ray/experts/embedded`` to ship them.
         seed: of clips, weights and order; the same seed on the same machine gives the same weights.
         examples: (split, "speech" or "sound") -> clips; None: freshly rendered from SoundWorld.
-        schedules: by name of teacher, besides "front"; only the named ones are trained. None: all, at full length.
+        schedules: by name of teacher, or "front"; only the named teachers are trained. None: all, at full length.
         report: called with lines of progress; the module's logger by default.
 
     Returns:
@@ -53,24 +55,24 @@ def pretrain_experts(
     examples = examples or soundworld_examples(seed)
     schedules = schedules or SCHEDULES
     card: dict[str, dict[str, Any]] = {}
-    front = train_front(examples, schedules[FRONT], seed, report)
+    front = train_front(examples, schedules.get(FRONT, SCHEDULES[FRONT]), seed, report)
     for name in (name for name in schedules if name != FRONT):
         train, subject = TRAININGS[name]
         torch.manual_seed(seed)
         started = time.monotonic()
-        clips, held_out = examples("train", subject), examples("validation", subject)
-        report(f"{name}: {len(clips)} clips to learn from, {len(held_out)} held out")
-        trained = train(Lesson(clips, held_out, schedules[name], np.random.default_rng(seed), report, front))
+        clips = examples("train", subject)
+        report(f"{name}: {len(clips)} clips to learn from")
+        trained = train(Lesson(clips, schedules[name], np.random.default_rng(seed), report, front))
         save_embedded(out_folder / f"{name}.safetensors", trained.state, {"size": "embedded", **trained.meta})
         card[name] = {
-            "data": f"SoundWorld, {len(clips)} train clips, {len(held_out)} validation clips",
+            "data": f"SoundWorld, {len(clips)} clips of its train split",
             "schedule": asdict(schedules[name]),
             "seed": seed,
-            "scores": trained.scores,
+            "scores": {split: trained.score(examples(split, subject)) for split in HELD_OUT},
             "seconds": round(time.monotonic() - started),
         }
         _update_card(out_folder / "card.json", card)
-        report(f"{name}: {json.dumps(trained.scores)} after {card[name]['seconds']} s")
+        report(f"{name}: {json.dumps(card[name]['scores'])} after {card[name]['seconds']} s")
     return card
 
 

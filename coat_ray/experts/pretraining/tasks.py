@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,9 @@ from coat_ray.experts.spidr import FeatureExtractor, SpidrEncoder
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a training is given: clips to learn from and to be scored on, and the convolutions to start from."""
+    """What a training is given: clips to learn from, and the convolutions to start from."""
 
     clips: list[Example]
-    held_out: list[Example]
     schedule: Schedule
     rng: np.random.Generator
     report: Report
@@ -54,11 +54,11 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights, what their header says, and scores on held-out clips."""
+    """Weights, what their header says, and how to score them on held-out clips."""
 
     state: dict[str, Tensor]
     meta: dict[str, Any]
-    scores: dict[str, float]
+    score: Callable[[list[Example]], dict[str, float]]
 
 
 def train_spidr(lesson: Lesson) -> Trained:
@@ -86,7 +86,7 @@ def train_spidr(lesson: Lesson) -> Trained:
         lesson.report,
     )
     meta = {"config": asdict(SPIDR_SIZE), "labels": list(LETTERS)}
-    return Trained(_state(encoder, head), meta, letter_scores(encoder, head, lesson.held_out))
+    return Trained(_state(encoder, head), meta, partial(letter_scores, encoder, head))
 
 
 def ctc_loss(logits_BLC: Tensor, targets: list[Tensor]) -> Tensor:
@@ -120,7 +120,7 @@ def train_emotion2vec(lesson: Lesson) -> Trained:
 
     fit(nn.ModuleList([encoder, head, sex_head]), losses(), lesson.schedule, "emotion2vec", lesson.report)
     meta = {"config": asdict(EMOTION_SIZE), "labels": list(AFFECTS)}
-    return Trained(_state(encoder, head), meta, affect_scores(encoder, head, lesson.held_out))
+    return Trained(_state(encoder, head), meta, partial(affect_scores, encoder, head))
 
 
 def train_panns(lesson: Lesson) -> Trained:
@@ -141,7 +141,7 @@ def train_panns(lesson: Lesson) -> Trained:
 
     fit(encoder, losses(), lesson.schedule, "panns", lesson.report)
     state = {f"encoder.{key}": value for key, value in encoder.state_dict().items() if key not in COMPUTED}
-    return Trained(state, {"config": asdict(PANNS_SIZE)}, event_scores(encoder, lesson.held_out))
+    return Trained(state, {"config": asdict(PANNS_SIZE)}, partial(event_scores, encoder))
 
 
 @torch.inference_mode()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from transformers.utils import logging
 
 from coat_ray.config import BackboneConfig
 from coat_ray.model.backbones.base import Backbone
@@ -24,5 +27,18 @@ def load_backbone(config: BackboneConfig) -> Backbone:
     if config.family not in FAMILIES:
         raise ValueError(f"backbone.family {config.family!r} is not one of {sorted(FAMILIES)}")
     module, name = FAMILIES[config.family].split(":")
-    weights = EMBEDDED / config.family if config.weights == "embedded" else config.weights
-    return getattr(importlib.import_module(module), name).load(weights, getattr(torch, config.dtype))
+    family, dtype = getattr(importlib.import_module(module), name), getattr(torch, config.dtype)
+    if config.weights != "embedded":
+        return family.load(config.weights, dtype)
+    with _no_progress_bar():
+        return family.load(EMBEDDED / config.family, dtype)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Three megabytes load at once; a bar for them is noise."""
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
