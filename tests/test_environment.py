@@ -22,10 +22,11 @@ def repository(tmp_path):
 
 
 def _make(folder, *arguments, prefix=(), **variables):
+    outside = {key: value for key, value in os.environ.items() if key not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
     done = subprocess.run(
         [*prefix, "make", "--no-print-directory", "env", *arguments],
         cwd=folder,
-        env={**os.environ, **variables},
+        env={**outside, **variables},
         capture_output=True,
         text=True,
         check=False,
