@@ -29,7 +29,7 @@ from coat_ray.training.task import Parts, WorkerTask, build_coat
 def train_worker(settings: dict[str, Any]) -> None:
     """Train one arm as one of several workers; ``settings["task"]`` is a ``WorkerTask``."""
     task: WorkerTask = settings["task"]
-    logging.getLogger("ray.train").setLevel(logging.WARNING)  # else each worker prints each report
+    logging.getLogger().setLevel(logging.WARNING)  # Ray logs every report under the root logger
     if task.stop_note.exists():  # an error that would come again: end here instead of using up all retries
         return
     try:
