@@ -46,14 +46,14 @@ class ExpertSpec:
         return asdict(self)
 
 
-class FrozenHead(nn.Module):
+class FrozenHead(nn.Module, ABC):
     """A teacher's own last layer, frozen: reads features z (…, L, E) as logits."""
 
     kind: str
 
+    @abstractmethod
     def config(self) -> dict[str, Any]:
         """Constructor arguments besides the weights."""
-        raise NotImplementedError
 
 
 class ClassifierHead(FrozenHead):

@@ -8,7 +8,6 @@ expert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,23 +113,6 @@ class TargetDataset:
         head = HEAD_KINDS[self.meta.head_kind](**self.meta.head_config)
         head.load_state_dict(load_file(self.folder / _HEAD))
         return head.eval()
-
-    def constant_baseline(self, clip_ids: Iterable[str] | None = None) -> np.ndarray:
-        """Mean frame (E,) float32 over all frames of the given clips (None: all): the best constant prediction in MSE.
-
-        Raises:
-            TargetNotFound: a clip is missing, or there are none.
-        """
-        wanted = self.clip_ids() if clip_ids is None else clip_ids
-        places = sorted((self._locate(clip_id) or ("", 0), clip_id) for clip_id in wanted)
-        if not places:
-            raise TargetNotFound(f"{self.folder.name} holds no clips to average over: run jobs/encode.py first")
-        total, frames = np.zeros(self.spec.width), 0
-        for _, clip_id in places:  # in the order of the files
-            array = self.read(clip_id)
-            total += array.sum(axis=0, dtype=np.float64)
-            frames += len(array)
-        return (total / frames).astype(np.float32)
 
     def _locate(self, clip_id: str) -> tuple[str, int] | None:
         if clip_id not in self._index.rows:

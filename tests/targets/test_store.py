@@ -210,11 +210,3 @@ def test_the_frozen_head_comes_back_with_its_weights(store, head):
 
 def test_an_expert_without_a_head_has_none(dataset):
     assert dataset.load_head() is None
-
-
-def test_the_constant_baseline_is_the_mean_over_frames_not_over_clips(dataset):
-    dataset.write([("short", np.full((1, 3), 4.0)), ("long", np.full((3, 3), 8.0)), ("other", np.full((9, 3), 99.0))])
-    np.testing.assert_allclose(dataset.constant_baseline(["short", "long"]), [7.0, 7.0, 7.0])
-    np.testing.assert_allclose(dataset.constant_baseline(), [(4 + 24 + 891) / 13] * 3, rtol=1e-6)
-    with pytest.raises(TargetNotFound):
-        dataset.constant_baseline([])
