@@ -70,9 +70,12 @@ class ExpertConfig(Section):
     model: str
     weights: str = Field("embedded", description='"embedded", "official", or the path of a checkpoint')
     layer: int | None = Field(None, ge=1, description="transformer layer that is tapped; None: the expert's default")
-    alignment: Literal["block", "native"] = Field(
-        "block", description="store frames on the block's 25 Hz grid, or at the expert's own rate"
+    alignment: Literal["block", "native"] | None = Field(
+        None,
+        description="store frames on the block's 25 Hz grid, or at the expert's own rate; None: native where that is "
+        "slower than the block (PANNs), else block",
     )
+    dtype: Literal["float16", "int8"] = Field("float16", description="precision of the stored frames")
 
 
 class CorpusConfig(Section):
@@ -120,20 +123,45 @@ class DeepSpeedConfig(Section):
     offload_optimizer: bool = False
 
 
+class PoolConfig(Section):
+    """The actors of one expert while targets are made; what is left open comes from ``resources.encode_*``."""
+
+    min_actors: int = Field(1, ge=1, description="always there; the pool grows from here while clips wait")
+    max_actors: int | None = Field(None, ge=1, description="None: encode_actors, or min_actors where that is more")
+    cpus: float | None = Field(None, ge=0, description="per actor; None: encode_cpus")
+    gpus: float | None = Field(None, ge=0, description="per actor, a fraction shares a GPU; None: encode_gpus")
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> PoolConfig:
+        if self.max_actors is not None and self.max_actors < self.min_actors:
+            raise ValueError(f"max_actors is {self.max_actors}, fewer than min_actors ({self.min_actors})")
+        return self
+
+
 class ResourcesConfig(Section):
     """What a run asks of the cluster. Never part of a run's identity."""
 
     train_workers: int = Field(2, ge=1)
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
-    encode_actors: int = Field(1, ge=1, description="actors per expert when targets are made")
+    encode_actors: int = Field(1, ge=1, description="actors (of each expert, at most) when targets are made")
     encode_cpus: float = Field(0.5, gt=0)
     encode_gpus: float = Field(0, ge=0)
     encode_shared: bool | None = Field(
-        None, description="every encode actor decodes and hosts all experts; None: only where they run without a GPU"
+        None,
+        description="every encode actor decodes and hosts all experts; None: only without a GPU and encode_pools",
+    )
+    encode_pools: dict[str, PoolConfig] = Field(
+        default_factory=dict, description="role -> actors of that expert, where experts have pools of their own"
     )
     encode_batch_seconds: float = Field(32, gt=0, description="audio in one call of an expert, padding included")
     decode_tasks: int = Field(2, ge=1, description="decoding tasks at a time where experts have pools of their own")
+
+    @model_validator(mode="after")
+    def _pools_have_an_effect(self) -> ResourcesConfig:
+        if self.encode_shared and self.encode_pools:
+            raise ValueError("encode_pools has no effect with encode_shared=true: leave one of them out")
+        return self
 
 
 class TrainingConfig(Section):
@@ -177,7 +205,10 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _weights_have_an_expert(self) -> RunConfig:
         if RECON in self.experts:
-            raise ValueError(f"{RECON!r} is the backbone's own tower and takes no entry under experts")
+            raise ValueError(
+                f"{RECON!r} is the backbone's own tower and takes no entry under experts; "
+                f"a codec goes beside it under a role of its own"
+            )
         known = {RECON, *self.experts}
         for stage in self.stages:
             for role in stage.weights:
@@ -186,6 +217,14 @@ class RunConfig(Section):
                         f"stage {stage.name!r} weights {role!r}, which is neither {RECON!r} nor one of experts "
                         f"{sorted(self.experts)}{_suggest(role, known)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _pools_have_an_expert(self) -> RunConfig:
+        known = set(self.experts)
+        for role in self.resources.encode_pools:
+            if role not in known:
+                raise ValueError(f"resources.encode_pools names {role!r}, which is no expert{_suggest(role, known)}")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -44,6 +45,17 @@ class ExpertSpec:
     def to_json(self) -> dict[str, Any]:
         """Plain data, readable back with ``ExpertSpec(**data)``."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class OfficialWeights:
+    """A published checkpoint: its file name in the cache, where it is published, and what it must look like."""
+
+    file: str
+    url: str
+    licence: str
+    size: int | None = None
+    sha256: str | None = None
 
 
 class FrozenHead(nn.Module, ABC):
@@ -106,6 +118,29 @@ class Expert(ABC):
 
     spec: ExpertSpec
     head: FrozenHead | None = None
+    official: ClassVar[OfficialWeights | None] = None
+    """What ``coat experts pull`` downloads."""
+    obtain: ClassVar[str] = "it has no weights to download"
+    """How its weights are obtained where ``official`` is None."""
+
+    @classmethod
+    def load(cls, weights: str = "embedded", layer: int | None = None) -> Expert:
+        """Build from "embedded" or "official" weights, or from the path of a checkpoint.
+
+        Raises:
+            ValueError: weights that are absent or do not fit, or a layer that the network does not have.
+        """
+        raise NotImplementedError(f"{cls.__name__} states no way to load it")
+
+    @classmethod
+    def official_spec(cls) -> ExpertSpec:
+        """The facts at official size, without official weights at hand; by default those of the embedded size."""
+        return cls.load().spec
+
+    @classmethod
+    def official_path(cls) -> Path | None:
+        """Where the official weights lie on this machine; None where they are absent or there are none."""
+        return None
 
     @property
     @abstractmethod

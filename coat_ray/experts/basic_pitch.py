@@ -107,6 +107,21 @@ def load_head(path: Path) -> ContourHead:
 class BasicPitch(Expert):
     """The pitch teacher; each clip runs on its own."""
 
+    obtain = f"it comes with its wheel: {INSTALL}"
+
+    @classmethod
+    def official_spec(cls) -> ExpertSpec:
+        """The facts, whether the wheel is installed or not."""
+        return _spec()
+
+    @classmethod
+    def official_path(cls) -> Path | None:
+        """The model file inside the wheel; None where it is not installed."""
+        try:
+            return model_path()
+        except WeightsError:
+            return None
+
     def __init__(self, path: Path) -> None:
         graph, _ = _graph(path)
         options = onnxruntime.SessionOptions()
@@ -116,19 +131,7 @@ class BasicPitch(Expert):
         self.head = load_head(path)
         weights = hashlib.sha256(path.read_bytes()).hexdigest()
         self._fingerprint = identity(name="basic_pitch", weights=weights, layer=TAP, code=CODE_VERSION)
-        self.spec = ExpertSpec(
-            name="basic_pitch",
-            sample_rate=SAMPLE_RATE,
-            rate=RATE,
-            first_center=_first_center(),
-            width=ContourHead.channels * ContourHead.bins,
-            loss="mse_focal",
-            licence="Apache-2.0",
-            commercial_use=True,
-            source="basic-pitch==0.4.0",
-            min_samples=MIN_SAMPLES,
-            labels=(),
-        )
+        self.spec = _spec()
 
     @classmethod
     def load(cls, weights: str = "embedded", layer: int | None = None) -> BasicPitch:
@@ -161,6 +164,21 @@ class BasicPitch(Expert):
             self._session.run(list(outputs), {INPUT: window[None, :, None]}) for window in _windows(clip)
         ]
         return [_unwrap(np.concatenate(parts), len(clip)) for parts in zip(*per_window, strict=True)]
+
+
+def _spec() -> ExpertSpec:
+    return ExpertSpec(
+        name="basic_pitch",
+        sample_rate=SAMPLE_RATE,
+        rate=RATE,
+        first_center=_first_center(),
+        width=ContourHead.channels * ContourHead.bins,
+        loss="mse_focal",
+        licence="Apache-2.0",
+        commercial_use=True,
+        source="basic-pitch==0.4.0",
+        min_samples=MIN_SAMPLES,
+    )
 
 
 def _windows(clip: np.ndarray) -> list[np.ndarray]:

@@ -10,17 +10,19 @@ Shapes: B batch, N samples, L frames, X extra tokens, D width, H attention heads
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coat_ray.experts import waveform
-from coat_ray.experts.base import ClassifierHead, ExpertSpec
+from coat_ray.experts.base import ClassifierHead, ExpertSpec, OfficialWeights
+from coat_ray.experts.emotion2vec_sizes import EMBEDDED, OFFICIAL, Emotion2vecConfig, sizes_of
 from coat_ray.experts.torch_expert import TorchExpert, identity
-from coat_ray.experts.weights import OfficialWeights, load_strict, load_weights
+from coat_ray.experts.weights import LoadedWeights, WeightsError, load_strict, load_weights
+
+__all__ = ["EMBEDDED", "OFFICIAL", "Emotion2vec", "Emotion2vecConfig", "Emotion2vecEncoder"]
 
 CODE_VERSION = 1
 OFFICIAL_WEIGHTS = OfficialWeights(
@@ -28,29 +30,12 @@ OFFICIAL_WEIGHTS = OfficialWeights(
     url="https://huggingface.co/emotion2vec/emotion2vec_base/resolve/main/emotion2vec_base.pt",
     licence="model-license (emotion2vec)",
 )
-TRAINING_ONLY = ("modality_encoders.AUDIO.decoder.", "_ema")
-"""Official keys that inference does not need."""
+TRAINING_ONLY = ("modality_encoders.AUDIO.decoder.", "_ema", "proj.")
+"""Official keys that inference does not need; ``proj``, the emotion read-out of the plus models, is read apart."""
+EMOTIONS = ("angry", "disgusted", "fearful", "happy", "neutral", "other", "sad", "surprised", "unknown")
+"""Classes of that read-out, in its order."""
 NORM_EPS = 1e-5
 """As in the configuration published with the checkpoint; the code's own default differs."""
-
-
-@dataclass(frozen=True)
-class Emotion2vecConfig:
-    """Sizes of the network; the defaults are the official base model."""
-
-    conv_dim: int = 512
-    embed_dim: int = 768
-    num_heads: int = 12
-    prenet_depth: int = 4
-    depth: int = 8
-    pos_groups: int = 16
-    pos_kernel: int = 19
-    pos_depth: int = 5
-    num_extra_tokens: int = 10
-
-
-OFFICIAL = Emotion2vecConfig()
-EMBEDDED = Emotion2vecConfig(conv_dim=64, embed_dim=64, num_heads=4, prenet_depth=1, depth=2)
 
 
 def alibi_slopes(num_heads: int) -> list[float]:
@@ -222,9 +207,18 @@ class Emotion2vecEncoder(nn.Module):
 
 
 class Emotion2vec(TorchExpert):
-    """The affect teacher."""
+    """The affect teacher. A path may hold any published size: base, or one of the plus models."""
 
+    name: ClassVar[str] = "emotion2vec"
+    official = OFFICIAL_WEIGHTS
+    width: ClassVar[int] = OFFICIAL.embed_dim
+    emotions: ClassVar[int] = 0
     layer: int
+
+    @classmethod
+    def official_spec(cls) -> ExpertSpec:
+        """The facts at official size."""
+        return cls._spec(cls.width, EMOTIONS[: cls.emotions], embedded=False)
 
     @classmethod
     def load(cls, weights: str = "embedded", layer: int | None = None) -> Emotion2vec:
@@ -234,38 +228,51 @@ class Emotion2vec(TorchExpert):
             WeightsError: weights that are absent or do not fit.
             ValueError: a main block that the network does not have.
         """
-        loaded = load_weights("emotion2vec", weights, OFFICIAL_WEIGHTS)
-        config = Emotion2vecConfig(**loaded.meta["config"]) if loaded.embedded else OFFICIAL
+        loaded = load_weights(cls.name, weights, cls.official)
+        config = Emotion2vecConfig(**loaded.meta["config"]) if loaded.embedded else sizes_of(loaded.state)
+        if weights == "official" and config.embed_dim != cls.width:
+            raise WeightsError(f"{loaded.path} is {config.embed_dim} wide, {cls.name} is {cls.width}; pull it again")
         layer = config.depth if layer is None else layer
         if not 1 <= layer <= config.depth:
-            raise ValueError(f"emotion2vec: main block {layer} does not exist; choose 1 to {config.depth}")
+            raise ValueError(f"{cls.name}: main block {layer} does not exist; choose 1 to {config.depth}")
         encoder = Emotion2vecEncoder(config)
         state = loaded.part("encoder") if loaded.embedded else loaded.state
         load_strict(encoder, state, TRAINING_ONLY, loaded.path)
-        labels = tuple(loaded.meta["labels"]) if loaded.embedded and layer == config.depth else ()
-        head = ClassifierHead(config.embed_dim, len(labels)) if labels else None
-        if head is not None:
-            load_strict(head, loaded.part("head"), (), loaded.path)
-        id_ = identity(name="emotion2vec", weights=loaded.sha256, layer=layer, code=CODE_VERSION)
-        expert = cls(_spec(config, labels, loaded.embedded), encoder, head, id_)
+        head, labels = _read_out(loaded, config) if layer == config.depth else (None, ())
+        id_ = identity(name=cls.name, weights=loaded.sha256, layer=layer, code=CODE_VERSION)
+        expert = cls(cls._spec(config.embed_dim, labels, loaded.embedded), encoder, head, id_)
         expert.layer = layer
         return expert
 
     def _frames(self, waves_BN: Tensor) -> Tensor:
         return self.encoder(waveform.standardise(waves_BN), self.layer)
 
+    @classmethod
+    def _spec(cls, width: int, labels: tuple[str, ...], embedded: bool) -> ExpertSpec:
+        return ExpertSpec(
+            name=cls.name,
+            sample_rate=waveform.SAMPLE_RATE,
+            rate=waveform.RATE,
+            first_center=waveform.FIRST_CENTER,
+            width=width,
+            loss="mse",
+            licence="Apache-2.0" if embedded else cls.official.licence,
+            commercial_use=embedded,  # the official licence does not grant it in plain words
+            source="coat_ray, trained on SoundWorld" if embedded else cls.official.url,
+            min_samples=waveform.MIN_SAMPLES,
+            labels=labels,
+        )
 
-def _spec(config: Emotion2vecConfig, labels: tuple[str, ...], embedded: bool) -> ExpertSpec:
-    return ExpertSpec(
-        name="emotion2vec",
-        sample_rate=waveform.SAMPLE_RATE,
-        rate=waveform.RATE,
-        first_center=waveform.FIRST_CENTER,
-        width=config.embed_dim,
-        loss="mse",
-        licence="Apache-2.0" if embedded else OFFICIAL_WEIGHTS.licence,
-        commercial_use=embedded,  # the official licence does not grant it in plain words
-        source="coat_ray, trained on SoundWorld" if embedded else OFFICIAL_WEIGHTS.url,
-        min_samples=waveform.MIN_SAMPLES,
-        labels=labels,
-    )
+
+def _read_out(loaded: LoadedWeights, config: Emotion2vecConfig) -> tuple[ClassifierHead | None, tuple[str, ...]]:
+    """The frozen classifier of the last block, where the weights have one."""
+    if loaded.embedded:
+        labels, state = tuple(loaded.meta["labels"]), loaded.part("head")
+    else:
+        state = {f"linear.{key}": value for key, value in loaded.part("proj").items()}
+        labels = EMOTIONS if state else ()
+    if not labels:
+        return None, ()
+    head = ClassifierHead(config.embed_dim, len(labels))
+    load_strict(head, state, (), loaded.path)
+    return head, labels

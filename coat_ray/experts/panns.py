@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coat_ray.experts import audioset
-from coat_ray.experts.base import ClassifierHead, ExpertSpec
+from coat_ray.experts.base import ClassifierHead, ExpertSpec, OfficialWeights
 from coat_ray.experts.torch_expert import TorchExpert, identity
-from coat_ray.experts.weights import OfficialWeights, load_strict, load_weights
+from coat_ray.experts.weights import load_strict, load_weights
 
 CODE_VERSION = 1
 OFFICIAL_WEIGHTS = OfficialWeights(
@@ -166,6 +166,13 @@ class PannsEncoder(nn.Module):
 
 class Panns(TorchExpert):
     """The sound event teacher; its head is g_cls over the 527 AudioSet classes."""
+
+    official = OFFICIAL_WEIGHTS
+
+    @classmethod
+    def official_spec(cls) -> ExpertSpec:
+        """The facts at official size."""
+        return _spec(OFFICIAL, embedded=False)
 
     @classmethod
     def load(cls, weights: str = "embedded", layer: int | None = None) -> Panns:

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coat_ray.experts import waveform
-from coat_ray.experts.base import ClassifierHead, ExpertSpec
+from coat_ray.experts.base import ClassifierHead, ExpertSpec, OfficialWeights
 from coat_ray.experts.torch_expert import TorchExpert, identity
-from coat_ray.experts.weights import LoadedWeights, OfficialWeights, WeightsError, load_strict, load_weights
+from coat_ray.experts.weights import LoadedWeights, WeightsError, load_strict, load_weights
 
 CODE_VERSION = 1
 OFFICIAL_WEIGHTS = OfficialWeights(
@@ -195,7 +195,14 @@ class SpidrEncoder(nn.Module):
 
 
 class Spidr(TorchExpert):
-    """The speech teacher."""
+    """The speech teacher. Official layer by default: 6, as in its authors' feature script."""
+
+    official = OFFICIAL_WEIGHTS
+
+    @classmethod
+    def official_spec(cls) -> ExpertSpec:
+        """The facts at official size and default layer."""
+        return _spec(OFFICIAL, _unit_names(OFFICIAL.layer, OFFICIAL), embedded=False)
 
     def __init__(self, encoder: SpidrEncoder, head: ClassifierHead | None, spec: ExpertSpec, layer: int, id_: str):
         super().__init__(spec, encoder, head, id_)
@@ -230,7 +237,7 @@ def _read_out(loaded: LoadedWeights, config: SpidrConfig, layer: int) -> tuple[C
         labels = tuple(loaded.meta["labels"]) if layer == config.layer else ()
         state = loaded.part("head")
     else:
-        labels = tuple(f"unit {n}" for n in range(NUM_UNITS)) if layer >= config.first_head else ()
+        labels = _unit_names(layer, config)
         state = {f"linear.{k}": v for k, v in loaded.part(f"heads.{layer - config.first_head}.0").items()}
     if not labels:
         return None, ()
@@ -239,6 +246,11 @@ def _read_out(loaded: LoadedWeights, config: SpidrConfig, layer: int) -> tuple[C
     head = ClassifierHead(config.embed_dim, len(labels))
     load_strict(head, state, (), loaded.path)
     return head, labels
+
+
+def _unit_names(layer: int, config: SpidrConfig) -> tuple[str, ...]:
+    """Names of the units that the official read-out of a layer tells apart; none below ``first_head``."""
+    return tuple(f"unit {n}" for n in range(NUM_UNITS)) if layer >= config.first_head else ()
 
 
 def _spec(config: SpidrConfig, labels: tuple[str, ...], embedded: bool) -> ExpertSpec:

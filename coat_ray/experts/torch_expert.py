@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from coat_ray.experts.base import Expert, ExpertSpec, FrozenHead
+from coat_ray.experts.weights import cached
 
 MAX_BATCH_SECONDS = 60.0
 """Audio in one forward pass; bounds memory whatever a caller hands over."""
@@ -58,6 +60,11 @@ class TorchExpert(Expert):
     def fingerprint(self) -> str:
         """Hex digest over name, weights, tapped layer and code version."""
         return self._fingerprint
+
+    @classmethod
+    def official_path(cls) -> Path | None:
+        """Where the official weights lie in the cache; None where they are absent."""
+        return cached(cls.official)
 
     def to(self, device: torch.device | str) -> TorchExpert:
         """Move encoder and head to a device."""

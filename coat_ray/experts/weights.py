@@ -1,8 +1,9 @@
 """Where a teacher's weights come from, and how they are checked and loaded.
 
-``embedded``: small weights of our own in the package (fp16 safetensors). ``official``: the published checkpoint, put by
-hand into ``$COAT_HOME/cache/experts/`` and verified by size and sha256 where these are known. Anything else: a path.
-Pickles are opened with ``weights_only=True``; a state dict is loaded strictly, after dropping keys by a stated list.
+``embedded``: small weights of our own in the package (fp16 safetensors). ``official``: the published checkpoint, which
+``coat experts pull`` puts into ``$COAT_HOME/cache/experts/``, verified by size and sha256 where these are known.
+Anything else: a path. Pickles are opened with ``weights_only=True`` and a short list of inert stand-ins; a state dict
+is loaded strictly, after dropping keys by a stated list.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.serialization import safe_globals
 
+from coat_ray.experts.base import OfficialWeights
 from coat_ray.storage import Storage, atomic_write
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
@@ -26,19 +29,29 @@ ABOUT = "coat_ray"
 """The one metadata entry of our own files; several would be written in any order."""
 
 
+INERT = (
+    "argparse.Namespace",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.dtypes.Float64DType",
+    "numpy.dtypes.Int64DType",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+)
+"""What training frameworks leave beside the tensors (options, meters); read as :class:`Nothing`, none of it runs."""
+
+
 class WeightsError(ValueError):
     """Weights that are absent, damaged or of another model; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class OfficialWeights:
-    """A published checkpoint: its file name in the cache, where it is published, and what it must look like."""
+class Nothing:
+    """Stands for an object of a pickle that nobody reads; takes any arguments and state, and keeps none."""
 
-    file: str
-    url: str
-    licence: str
-    size: int | None = None
-    sha256: str | None = None
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -68,9 +81,7 @@ def load_weights(name: str, weights: str, official: OfficialWeights) -> LoadedWe
         WeightsError: nothing there, another size or digest, or a file that holds more than tensors.
     """
     path = _locate(name, weights, official)
-    sha256 = _sha256(path)
-    if weights == "official":
-        _verify(path, sha256, official)
+    sha256 = verify(path, official) if weights == "official" else digest(path)
     state, meta = read_state(path)
     return LoadedWeights(path, {k: _widen(v) for k, v in state.items()}, sha256, meta, origin=weights)
 
@@ -101,7 +112,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             about = (handle.metadata() or {}).get(ABOUT, "{}")
         return load_file(path), json.loads(about)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with safe_globals([(Nothing, name) for name in INERT]):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds Python objects besides tensors and is not opened, because a pickle can run code. Where you "
@@ -122,13 +134,22 @@ def cache_folder() -> Path:
     return Storage.default().cache / "experts"
 
 
+def cached(official: OfficialWeights | None) -> Path | None:
+    """Where an official checkpoint lies on this machine; None where it is absent."""
+    path = cache_folder() / official.file if official else None
+    return path if path is not None and path.is_file() else None
+
+
 def _locate(name: str, weights: str, official: OfficialWeights) -> Path:
     if weights == "embedded":
-        path, advice = EMBEDDED_FOLDER / f"{name}.safetensors", "run jobs/pretrain.py to make the embedded weights"
+        path, advice = EMBEDDED_FOLDER / f"{name}.safetensors", "give 'official' or the path of a checkpoint"
     elif weights == "official":
         path = cache_folder() / official.file
         known = f" ({official.size:,} bytes, sha256 {official.sha256})" if official.sha256 else ""
-        advice = f"download {official.url}{known}, licence {official.licence}, to {path}; or give the path of a copy"
+        advice = (
+            f"run `coat experts pull {name}`, or bring {official.url}{known}, licence {official.licence}, from "
+            f"elsewhere with `coat experts pull {name} --from FOLDER`"
+        )
     else:
         path = Path(weights).expanduser()
         advice = "give 'embedded', 'official', or the path of a checkpoint file"
@@ -137,15 +158,23 @@ def _locate(name: str, weights: str, official: OfficialWeights) -> Path:
     return path
 
 
-def _verify(path: Path, sha256: str, official: OfficialWeights) -> None:
+def verify(path: Path, official: OfficialWeights) -> str:
+    """The file's sha256, after a check of size and digest where the publisher states them.
+
+    Raises:
+        WeightsError: another size or digest.
+    """
     size = path.stat().st_size
     if official.size is not None and size != official.size:
         raise WeightsError(f"{path} has {size:,} bytes instead of {official.size:,}; download {official.url} again")
+    sha256 = digest(path)
     if official.sha256 is not None and sha256 != official.sha256:
         raise WeightsError(f"{path} has sha256 {sha256} instead of {official.sha256}; download {official.url} again")
+    return sha256
 
 
-def _sha256(path: Path) -> str:
+def digest(path: Path) -> str:
+    """sha256 of a file, in hex."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from coat_ray.experts import emotion2vec, panns, spidr
-from coat_ray.experts.weights import load_strict
+from coat_ray.experts.emotion2vec_plus import Emotion2vecPlus
+from coat_ray.experts.emotion2vec_sizes import Emotion2vecConfig, sizes_of
+from coat_ray.experts.weights import WeightsError, load_strict
 
 Rows = list[tuple[str, range, tuple[int, ...]]]
 
@@ -35,38 +37,45 @@ SPIDR: Rows = [
     ("student.layers.{}.final_layer_norm.weight", range(12), (768,)),
     ("student.layers.{}.final_layer_norm.bias", range(12), (768,)),
 ]
-BLOCK = (
-    ("norm1.weight", (768,)),
-    ("norm1.bias", (768,)),
-    ("attn.qkv.weight", (2304, 768)),
-    ("attn.qkv.bias", (2304,)),
-    ("attn.proj.weight", (768, 768)),
-    ("attn.proj.bias", (768,)),
-    ("norm2.weight", (768,)),
-    ("norm2.bias", (768,)),
-    ("mlp.fc1.weight", (3072, 768)),
-    ("mlp.fc1.bias", (3072,)),
-    ("mlp.fc2.weight", (768, 3072)),
-    ("mlp.fc2.bias", (768,)),
-)
+
+
+def block(width: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return (
+        *((f"norm{n}.{key}", (width,)) for n in (1, 2) for key in ("weight", "bias")),
+        ("attn.qkv.weight", (3 * width, width)),
+        ("attn.qkv.bias", (3 * width,)),
+        ("attn.proj.weight", (width, width)),
+        ("attn.proj.bias", (width,)),
+        ("mlp.fc1.weight", (4 * width, width)),
+        ("mlp.fc1.bias", (4 * width,)),
+        ("mlp.fc2.weight", (width, 4 * width)),
+        ("mlp.fc2.bias", (width,)),
+    )
+
+
 AUDIO = "modality_encoders.AUDIO."
-EMOTION2VEC: Rows = [
-    *((f"{AUDIO}local_encoder.conv_layers.{i}.0.weight", ONE, shape) for i, shape in WAVE_CONVS),
-    (AUDIO + "local_encoder.conv_layers.{}.2.1.weight", range(7), (512,)),
-    (AUDIO + "local_encoder.conv_layers.{}.2.1.bias", range(7), (512,)),
-    (AUDIO + "project_features.1.weight", ONE, (512,)),
-    (AUDIO + "project_features.1.bias", ONE, (512,)),
-    (AUDIO + "project_features.2.weight", ONE, (768, 512)),
-    (AUDIO + "project_features.2.bias", ONE, (768,)),
-    (AUDIO + "relative_positional_encoder.{}.0.weight", range(1, 6), (768, 48, 19)),
-    (AUDIO + "relative_positional_encoder.{}.0.bias", range(1, 6), (768,)),
-    (AUDIO + "context_encoder.norm.weight", ONE, (768,)),
-    (AUDIO + "context_encoder.norm.bias", ONE, (768,)),
-    (AUDIO + "extra_tokens", ONE, (1, 10, 768)),
-    (AUDIO + "alibi_scale", ONE, (1, 1, 12, 1, 1)),
-    *((f"{AUDIO}context_encoder.blocks.{{}}.{key}", range(4), shape) for key, shape in BLOCK),
-    *((f"blocks.{{}}.{key}", range(8), shape) for key, shape in BLOCK),
-]
+
+
+def emotion2vec_rows(width: int, heads: int, prenet: int, depth: int) -> Rows:
+    return [
+        *((f"{AUDIO}local_encoder.conv_layers.{i}.0.weight", ONE, shape) for i, shape in WAVE_CONVS),
+        (AUDIO + "local_encoder.conv_layers.{}.2.1.weight", range(7), (512,)),
+        (AUDIO + "local_encoder.conv_layers.{}.2.1.bias", range(7), (512,)),
+        (AUDIO + "project_features.1.weight", ONE, (512,)),
+        (AUDIO + "project_features.1.bias", ONE, (512,)),
+        (AUDIO + "project_features.2.weight", ONE, (width, 512)),
+        (AUDIO + "project_features.2.bias", ONE, (width,)),
+        (AUDIO + "relative_positional_encoder.{}.0.weight", range(1, 6), (width, width // 16, 19)),
+        (AUDIO + "relative_positional_encoder.{}.0.bias", range(1, 6), (width,)),
+        (AUDIO + "context_encoder.norm.weight", ONE, (width,)),
+        (AUDIO + "context_encoder.norm.bias", ONE, (width,)),
+        (AUDIO + "extra_tokens", ONE, (1, 10, width)),
+        (AUDIO + "alibi_scale", ONE, (1, 1, heads, 1, 1)),
+        *((f"{AUDIO}context_encoder.blocks.{{}}.{key}", range(prenet), shape) for key, shape in block(width)),
+        *((f"blocks.{{}}.{key}", range(depth), shape) for key, shape in block(width)),
+    ]
+
+
 CHANNELS = (1, 64, 128, 256, 512, 1024, 2048)
 NORM = ("weight", "bias", "running_mean", "running_var")
 PANNS: Rows = [
@@ -104,7 +113,38 @@ def test_spidr_has_the_official_layout():
 def test_emotion2vec_has_the_official_layout():
     with torch.device("meta"):
         encoder = emotion2vec.Emotion2vecEncoder(emotion2vec.OFFICIAL)
-    assert layout_of(encoder) == layout(EMOTION2VEC)
+    assert layout_of(encoder) == layout(emotion2vec_rows(width=768, heads=12, prenet=4, depth=8))
+
+
+@pytest.mark.parametrize("sizes", [(768, 12, 4, 8), (1024, 16, 8, 16), (1024, 16, 4, 8)])
+def test_emotion2vec_of_any_published_width_is_built_from_its_checkpoint(sizes):
+    keys = layout(emotion2vec_rows(*sizes))
+    with torch.device("meta"):
+        config = sizes_of({key: torch.empty(shape) for key, shape in keys.items()})
+        encoder = emotion2vec.Emotion2vecEncoder(config)
+    assert (config.embed_dim, config.num_heads, config.prenet_depth, config.depth) == sizes
+    assert layout_of(encoder) == keys
+
+
+@pytest.mark.parametrize("broken", ["nothing", "another rank"])
+def test_a_state_that_is_not_emotion2vec_is_refused(broken):
+    with torch.device("meta"):
+        state = {} if broken == "nothing" else {k: torch.empty(3) for k in layout(emotion2vec_rows(64, 4, 1, 2))}
+    with pytest.raises(WeightsError, match="not of emotion2vec"):
+        sizes_of(state)
+
+
+def test_a_plus_checkpoint_brings_its_read_out_of_nine_emotions(tmp_path):
+    small = Emotion2vecConfig(conv_dim=16, embed_dim=32, num_heads=4, prenet_depth=1, depth=2)
+    state = {f"d2v_model.{k}": v for k, v in emotion2vec.Emotion2vecEncoder(small).state_dict().items()}
+    state |= {"proj.weight": torch.ones(9, 32), "proj.bias": torch.zeros(9)}
+    torch.save({"model": state}, tmp_path / "plus.pt")
+    expert = Emotion2vecPlus.load(str(tmp_path / "plus.pt"))
+    assert expert.spec.name == "emotion2vec_plus"
+    assert expert.spec.labels == Emotion2vecPlus.official_spec().labels
+    assert expert.spec.labels[0] == "angry"
+    assert expert.head.classes == 9
+    assert Emotion2vecPlus.load(str(tmp_path / "plus.pt"), layer=1).head is None
 
 
 def test_panns_has_the_official_layout():

@@ -10,7 +10,7 @@ from coat_ray.config import ExpertConfig
 from coat_ray.experts import panns, waveform
 from coat_ray.experts.base import ClassifierHead, Expert
 from coat_ray.experts.registry import load_expert
-from coat_ray.experts.spidr import Spidr
+from coat_ray.experts.spidr import OFFICIAL, Spidr
 
 NAMES = ("spidr", "panns", "emotion2vec")
 
@@ -122,6 +122,39 @@ def test_a_click_moves_the_local_feature_at_its_time():
         plain, moved = encoder.feature_extractor(torch.from_numpy(np.stack([quiet, clicked])))
     frame = int((plain - moved).abs().sum(-1).argmax())
     assert waveform.FIRST_CENTER + frame / waveform.RATE == pytest.approx(0.5, abs=0.0125)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"), [("spidr", 0.5, 2.5), ("emotion2vec", 0.5, 2.5), ("panns", 1.0, 4.0)]
+)
+def test_two_clicks_are_as_far_apart_in_the_frames_as_in_the_clip(name, first, second):
+    expert = load_expert(ExpertConfig(model=name))
+    rate = expert.spec.sample_rate
+    quiet = noise(int((second + first) * rate)) * 0.01
+    clicked = quiet.copy()
+    for at in (first, second):
+        clicked[int(at * rate) : int(at * rate) + rate // 1000] = 0.5
+    plain, moved = _local(expert, np.stack([quiet, clicked]))
+    change = (plain - moved).abs().sum(-1)
+    middle = len(change) // 2
+    found = [int(change[:middle].argmax()), middle + int(change[middle:].argmax())]
+    times = [expert.spec.first_center + frame / expert.spec.rate for frame in found]
+    assert times == pytest.approx([first, second], abs=0.5 / expert.spec.rate + 0.001)
+
+
+def _local(expert: Expert, waves: np.ndarray) -> torch.Tensor:
+    """Frames before attention, (2, L, C), so that a change stays where it is; the tagger has no attention."""
+    with torch.inference_mode():
+        if expert.spec.name == "emotion2vec":
+            return expert.encoder.audio.local_encoder(torch.from_numpy(waves)).transpose(1, 2)
+        if expert.spec.name == "spidr":
+            return expert.encoder.feature_extractor(torch.from_numpy(waves))
+        return expert.encoder(torch.from_numpy(waves))
+
+
+def test_the_default_layer_of_official_spidr_is_its_authors():
+    assert OFFICIAL.layer == 6
+    assert Spidr.official_spec().width == 768
 
 
 def test_the_mel_matrices_are_recomputed_with_the_window_of_a_periodic_hann():
