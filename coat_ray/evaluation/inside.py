@@ -23,6 +23,7 @@ CONDITIONS: dict[str, BlockTreatment] = {
     "block removed": BlockTreatment.REMOVED,
     "tokens untrained": BlockTreatment.UNTRAINED,
     "block shuffled": BlockTreatment.SHUFFLED,
+    "another clip's block": BlockTreatment.EXCHANGED,
 }
 
 

@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicCache
 
 from coat_ray.model.backbones.base import AudioFeatures, Backbone
 from coat_ray.model.block import TokenLayout
-from coat_ray.model.interventions import BlockTreatment, shuffle_block, untrained_rows
+from coat_ray.model.interventions import MOVES, BlockTreatment, untrained_rows
 
 Conversation = Sequence[dict[str, str]]
 
@@ -125,10 +125,12 @@ class Generator:
         x_BSD = self.backbone.embed(prompts.ids_BS, prompts.audio_BS, z_audio)
         if self.block and self.treatment is BlockTreatment.UNTRAINED:
             x_BSD = self._empty_block(x_BSD, prompts.ids_BS)
-        if not (self.block and self.treatment is BlockTreatment.SHUFFLED):
+        move = MOVES.get(self.treatment) if self.block else None
+        if move is None:
             return self.backbone.decode(x_BSD, prompts.mask_BS, cache, prompts.positions_BS)
         body = self.backbone.decode(x_BSD[:, :-1], prompts.mask_BS[:, :-1], cache, prompts.positions_BS[:, :-1])
-        shuffle_block(cache, prompts.think_BS[:, :-1], self.backbone.language_model.rotary_emb)
+        rotary = self.backbone.language_model.rotary_emb
+        move(cache, prompts.think_BS[:, :-1], prompts.positions_BS[:, :-1], rotary)
         last = self.backbone.decode(x_BSD[:, -1:], prompts.mask_BS, cache, prompts.positions_BS[:, -1:])
         return torch.cat([body, last], dim=1)
 

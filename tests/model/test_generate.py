@@ -7,7 +7,7 @@ from transformers.cache_utils import DynamicCache
 
 from coat_ray.model.backbones import load_backbone
 from coat_ray.model.generate import Generator
-from coat_ray.model.interventions import BlockTreatment, shuffle_block, untrained_rows
+from coat_ray.model.interventions import BlockTreatment, exchange_blocks, shuffle_block, untrained_rows
 
 QUESTION = [{"role": "user", "content": "<audio>\nwhat sound is heard"}]
 TEXT = [{"role": "user", "content": "which note"}]
@@ -80,7 +80,7 @@ def test_shuffling_moves_thoughts_as_if_they_had_come_in_another_order(backbone)
     think[0, 4:9] = True
     cache = DynamicCache()
     backbone.decode(x, torch.ones(1, 12, dtype=torch.long), cache, torch.arange(12)[None])
-    shuffle_block(cache, think, model.rotary_emb, seed=5)
+    shuffle_block(cache, think, torch.arange(12)[None], model.rotary_emb, seed=5)
     target = torch.arange(4, 9)
     order = target[torch.randperm(5, generator=torch.Generator().manual_seed(5))]
     moved = x.clone()
@@ -89,6 +89,32 @@ def test_shuffling_moves_thoughts_as_if_they_had_come_in_another_order(backbone)
     backbone.decode(moved, torch.ones(1, 12, dtype=torch.long), expected, torch.arange(12)[None])
     torch.testing.assert_close(cache.layers[0].keys, expected.layers[0].keys, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(cache.layers[0].values, expected.layers[0].values, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_exchanged_blocks_are_read_as_if_each_had_been_thought_in_the_other_prompt(backbone):
+    """Two prompts padded on the left, the second one's block at other positions and half as long."""
+    model = backbone.language_model
+    x = torch.randn(2, 14, backbone.hidden_size)
+    think = torch.zeros(2, 14, dtype=torch.bool)
+    think[0, 6:12], think[1, 9:12] = True, True
+    mask = torch.ones(2, 14, dtype=torch.long)
+    mask[1, :4] = 0
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    cache, expected = DynamicCache(), DynamicCache()
+    backbone.decode(x, mask, cache, positions)
+    exchange_blocks(cache, think, positions, model.rotary_emb)
+    moved = x.clone()
+    moved[0, 6:12] = x[1, [9, 9, 10, 10, 11, 11]]
+    moved[1, 9:12] = x[0, [6, 8, 10]]
+    backbone.decode(moved, mask, expected, positions)
+    for row, start in ((0, 0), (1, 4)):  # what stands in the padding is never read
+        for found, wanted in zip(_first_layer(cache), _first_layer(expected), strict=True):
+            torch.testing.assert_close(found[row, :, start:], wanted[row, :, start:], rtol=1e-4, atol=1e-4)
+
+
+def _first_layer(cache: DynamicCache) -> tuple[torch.Tensor, torch.Tensor]:
+    return cache.layers[0].keys, cache.layers[0].values
 
 
 @pytest.mark.parametrize("treatment", [BlockTreatment.UNTRAINED, BlockTreatment.SHUFFLED])
