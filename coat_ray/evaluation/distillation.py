@@ -52,9 +52,8 @@ def distillation(model: CoatModel, batches: Sequence[Batch]) -> dict[str, Distil
 
 
 def _targets(model: CoatModel, batch: Batch, role: str) -> Tensor:
-    if role == RECON:
-        return model.encode_audio(batch)
-    return batch.targets[role][batch.target_masks[role]]
+    target = model.encode_audio(batch) if role == RECON else batch.targets[role]
+    return target[batch.target_masks[role]]
 
 
 def best_constant(loss: str, z_PE: Tensor, head: FrozenHead | None, focal: FocalSettings) -> dict[str, float]:

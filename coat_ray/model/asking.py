@@ -13,6 +13,7 @@ from coat_ray.model.generate import Timings
 from coat_ray.model.interventions import BlockTreatment
 from coat_ray.model.opening import OpenModel
 from coat_ray.model.reading import Reading, read_block
+from coat_ray.targets.align import block_length
 
 SHORTEST_SAMPLES = 1600
 """A tenth of a second; below it a clip has one audio token or none, which Qwen2-Audio cannot take."""
@@ -77,7 +78,8 @@ def ask(
             notes.append(f"only the first {generator.front.window_samples / rate:.0f} s of {clip} were heard")
     message = {"role": "user", "content": (f"{AUDIO_MARK}\n" if signals else "") + question.strip()}
     answers = generator.generate([[message]], [signals], max_new_tokens)
-    readings = read_block(model.coat, answers.h_think) if thinking and model.coat is not None else {}
+    sounding = sum(block_length(len(signal)) for signal in signals)
+    readings = read_block(model.coat, answers.h_think, sounding) if thinking and model.coat is not None else {}
     if thinking and not readings:
         notes.append("there is no block to look into: it needs a model trained with one, a clip, and no --no-block")
     return Reply(model.name, answers.texts[0], answers.timings, len(answers.h_think), tuple(notes), readings)

@@ -47,8 +47,11 @@ class Reading:
 
 
 @torch.inference_mode()
-def read_block(model: CoatModel, h_think: Tensor) -> dict[str, Reading]:
-    """Read one answer's block (P, D) with every head that has a frozen head of its teacher behind it."""
+def read_block(model: CoatModel, h_think: Tensor, sounding: int) -> dict[str, Reading]:
+    """Read one answer's block (P, D) with every head that has a frozen head of its teacher behind it.
+
+    Only the first *sounding* positions are shown: a model that fills short clips up thinks on in the silence.
+    """
     readings: dict[str, Reading] = {}
     if len(h_think) == 0:
         return readings
@@ -58,7 +61,7 @@ def read_block(model: CoatModel, h_think: Tensor) -> dict[str, Reading]:
         if role == RECON or head is None or spec is None:
             continue
         z_hat = model.predict(role, h_think, torch.tensor([len(h_think)]))
-        logits = head(z_hat[None])[0]
+        logits = head(z_hat[None])[0, :sounding]
         pitch = isinstance(head, ContourHead)
         values = logits.sigmoid() if pitch or spec.loss == "bce" else logits.softmax(-1)
         labels = contour_labels(values.shape[1]) if pitch else tuple(spec.labels)

@@ -22,7 +22,7 @@ from coat_ray.corpus.manifest import AUDIO_MARK, Manifest, Row
 from coat_ray.model.backbones.base import FrontEnd
 from coat_ray.model.batch import Batch
 from coat_ray.model.block import TokenLayout
-from coat_ray.targets.align import align
+from coat_ray.targets.align import align, block_length
 from coat_ray.targets.store import TargetDataset, TargetNotFound
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Collator:
 
         A batch without any clip gets one more row, which holds a moment of silence, no response and no
         target: workers then run the same parts of the model in every step, as collective operations need it.
-        ``target_masks["recon"]`` is False there.
+        ``target_masks["recon"]`` is False there, and every mask is False where a short clip was filled up with silence.
 
         Raises:
             ValueError: a clip that cannot be read, or a row that the front end refuses; the message names the row.
@@ -111,9 +111,14 @@ class Collator:
         heard = bool(clips)
         if not heard:
             clips, layouts = [SILENCE], [*layouts, self._silent_layout()]
-        lengths = [self.front.audio_length(len(clip.signal)) for clip in clips]
         audio = self.front.features([clip.signal for clip in clips])
-        targets, masks = self._read_targets(clips, lengths, [role for role in roles if role in self.datasets])
+        lengths = audio.lengths_N.tolist()
+        sounding = [min(n, block_length(len(clip.signal))) for clip, n in zip(clips, lengths, strict=True)]
+        masks = {RECON: _known(sounding if heard else [0] * len(clips), lengths)}
+        targets = {}
+        for role in roles:
+            if role in self.datasets:
+                targets[role], masks[role] = self._read_targets(role, clips, sounding, lengths)
         return Batch(
             row_ids=list(row_ids),
             **_pad(layouts),
@@ -121,7 +126,7 @@ class Collator:
             frames_N=audio.frames_N,
             lengths_N=audio.lengths_N,
             targets=targets,
-            target_masks=masks | {RECON: torch.full((sum(lengths),), heard)},
+            target_masks=masks,
         )
 
     def _load(self, row: Row) -> list[Clip]:
@@ -148,18 +153,16 @@ class Collator:
         return self.front.encode_row(asked, [length], block=self.block, with_response=False)
 
     def _read_targets(
-        self, clips: Sequence[Clip], lengths: Sequence[int], roles: Sequence[str]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Targets (sum L_a, E) on the block's grid and their masks, by role."""
-        targets, masks = {}, {}
-        for role in roles:
-            width = self.datasets[role].spec.width
-            found = [self._read_target(role, clip, n) for clip, n in zip(clips, lengths, strict=True)]
-            frames = [np.zeros((n, width)) if f is None else f for f, n in zip(found, lengths, strict=True)]
-            known = [np.full(n, f is not None) for f, n in zip(found, lengths, strict=True)]
-            targets[role] = torch.from_numpy(np.concatenate(frames, dtype=np.float32))
-            masks[role] = torch.from_numpy(np.concatenate(known))
-        return targets, masks
+        self, role: str, clips: Sequence[Clip], sounding: Sequence[int], lengths: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """One role's targets (sum L_a, E) on the block's grid, zero where there are none, and their mask (sum L_a,)."""
+        found = [self._read_target(role, clip, n) for clip, n in zip(clips, sounding, strict=True)]
+        frames = np.zeros((sum(lengths), self.datasets[role].spec.width), np.float32)
+        for start, target in zip(np.cumsum([0, *lengths[:-1]]), found, strict=True):
+            if target is not None:
+                frames[start : start + len(target)] = target
+        known = [0 if target is None else len(target) for target in found]
+        return torch.from_numpy(frames), _known(known, lengths)
 
     def _read_target(self, role: str, clip: Clip, length: int) -> np.ndarray | None:
         """Frames (length, E) of one clip, or None where the store has none."""
@@ -178,6 +181,11 @@ def _on_block(dataset: TargetDataset, clip: str, length: int) -> np.ndarray | No
     if dataset.meta.alignment == "block" and len(stored) == length:
         return stored
     return align(stored, dataset.meta.rate, dataset.meta.first_center, length).astype(np.float16)
+
+
+def _known(counts: Sequence[int], lengths: Sequence[int]) -> Tensor:
+    """A mask (sum lengths,) that is True at the first *counts* positions of each clip."""
+    return torch.cat([torch.arange(length) < count for count, length in zip(counts, lengths, strict=True)])
 
 
 def _pad(layouts: Sequence[TokenLayout]) -> dict[str, Any]:

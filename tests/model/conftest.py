@@ -17,7 +17,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of an untrained model of the right class, heads 32 wide."""
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = train_tokenizer(TEXTS, 300)
-    save_base(*build_base(tokenizer, BaseSize(hidden=64, heads=2, ffn=96, layers=2, tower_layers=1), 0), folder)
+    model, processor = build_base(tokenizer, BaseSize(hidden=64, heads=2, ffn=96, layers=2, tower_layers=1), 0)
+    processor.feature_extractor.least_samples = 0  # as the published models: clips keep their length
+    save_base(model, processor, folder)
     return folder
 
 

@@ -55,6 +55,25 @@ def test_block_rows_start_at_the_mean_and_take_spare_rows(backbone):
     torch.testing.assert_close(weight[ids[0]], weight[ids[1]])
 
 
+def test_the_closing_token_starts_as_the_end_of_the_header_and_is_never_the_likelier_one(backbone):
+    header = backbone.front.tokenizer.encode("\n")[-1]
+    end = backbone.front.block_ids.end
+    assert backbone.front.header_end_id == header
+    rows, out = backbone.hf.get_input_embeddings().weight, backbone.lm_head.weight
+    torch.testing.assert_close(rows[end], rows[header])
+    assert not torch.equal(out[end], out[header])
+
+
+def test_short_clips_are_filled_up_where_the_model_says_so(backbone):
+    front, clip = backbone.front, np.full(8_000, 0.25, dtype=np.float32)
+    assert len(front.heard(clip)) == 8_000
+    front.extractor.least_samples = 16_000
+    assert front.heard(clip).tolist() == [0.25] * 8_000 + [0.0] * 8_000
+    assert front.heard(np.ones(20_000, np.float32)).shape == (20_000,)
+    assert [front.audio_length(n) for n in (8_000, 16_000, 32_000)] == [25, 25, 50]
+    assert front.features([clip]).lengths_N.tolist() == [25]
+
+
 def test_lora_goes_into_the_language_model_only(backbone):
     names = backbone.linear_names(["q_proj", "down_proj"])
     assert len(names) == 2 * 2

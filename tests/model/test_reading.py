@@ -37,7 +37,7 @@ def test_a_flicker_is_no_note_and_silence_has_no_pitch():
 
 def test_every_head_with_a_reader_reads_the_block(config, specs):
     model = CoatModel.create(config, block=True, specs=specs).eval()
-    readings = read_block(model, torch.randn(20, model.backbone.hidden_size))
+    readings = read_block(model, torch.randn(25, model.backbone.hidden_size), sounding=20)
     assert set(readings) == set(specs)
     assert all(reading.values.shape[0] == 20 for reading in readings.values())
     assert readings["sed"].values.max() <= 1
@@ -50,4 +50,4 @@ def test_every_head_with_a_reader_reads_the_block(config, specs):
 
 def test_without_a_block_there_is_nothing_to_read(config, specs):
     model = CoatModel.create(config, block=True, specs=specs)
-    assert read_block(model, torch.zeros(0, model.backbone.hidden_size)) == {}
+    assert read_block(model, torch.zeros(0, model.backbone.hidden_size), sounding=0) == {}

@@ -12,7 +12,7 @@ from coat_ray.corpus.manifest import Manifest, Message, Row
 from coat_ray.experts.base import ExpertSpec
 from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone, Qwen2AudioFrontEnd
 from coat_ray.model.pretraining.layout import BaseSize, build_base, train_tokenizer
-from coat_ray.targets.align import align
+from coat_ray.targets.align import align, block_length
 from coat_ray.targets.store import TargetDataset, TargetStore
 from coat_ray.training.batches import ByteCache, Collator
 
@@ -23,7 +23,9 @@ SPEECH = ExpertSpec("spidr", RATE, 50.0, 0.0125, 3, "mse", "MIT", True, "test")
 @pytest.fixture(scope="module")
 def front() -> Qwen2AudioFrontEnd:
     tokenizer = train_tokenizer(["which note comes first?", "the first note is c sharp"], 300)
-    return Qwen2AudioBackbone(*build_base(tokenizer, BaseSize(hidden=32, ffn=32, heads=1), 0)).front
+    front = Qwen2AudioBackbone(*build_base(tokenizer, BaseSize(hidden=32, ffn=32, heads=1), 0)).front
+    front.extractor.least_samples = 0  # as the published models
+    return front
 
 
 def row(name: str, *clips: str, question: str = "which note comes first?", answer: str = "c sharp") -> Row:
@@ -83,6 +85,25 @@ def test_targets_are_put_on_the_grid_of_the_block_clip_by_clip(collator: Collato
     for found, native in ((long, frames(49, 1)), (short, frames(24, 0))):
         expected = align(native, SPEECH.rate, SPEECH.first_center, len(found))
         torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-3, atol=1e-3)
+
+
+def test_the_silence_behind_a_short_clip_has_positions_but_no_targets(
+    manifest: Manifest, stored: TargetDataset, front: Qwen2AudioFrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_it_is = Collator(manifest, front, {"speech": stored}, block=True)(["one", "two"], ["speech"])
+    monkeypatch.setattr(front.extractor, "least_samples", int(0.8 * RATE))
+    filled = Collator(manifest, front, {"speech": stored}, block=True)(["one", "two"], ["speech"])
+    short, long = block_length(int(0.5 * RATE)), block_length(RATE)
+    least = block_length(int(0.8 * RATE))
+    assert as_it_is.lengths_N.tolist() == [short, long, short]
+    assert filled.lengths_N.tolist() == [least, long, least]
+    assert filled.think_mask_BS.sum(1).tolist() == [least, long + least]
+    for role in ("speech", "recon"):
+        known = [mask.sum().item() for mask in filled.target_masks[role].split([least, long, least])]
+        assert known == [short, long, short]
+    sounding = filled.targets["speech"][filled.target_masks["speech"]]
+    torch.testing.assert_close(sounding, as_it_is.targets["speech"])
+    assert not filled.targets["speech"][~filled.target_masks["speech"]].any()
 
 
 def test_the_response_is_the_answer_and_the_end_of_the_turn(collator: Collator, front: Qwen2AudioFrontEnd) -> None:

@@ -50,9 +50,25 @@ class FrontEnd(ABC):
         """Render chat messages (content as parts, audio parts included) up to and with the assistant header."""
 
     @property
+    def header_end_id(self) -> int:
+        """The last token before an answer."""
+        empty = self.prompt_text([{"role": "user", "content": content_parts("")}])
+        return self.tokenizer.encode(empty, add_special_tokens=False)[-1]
+
+    @property
     @abstractmethod
     def window_samples(self) -> int:
         """Samples of a clip that the tower hears; the rest is cut."""
+
+    @property
+    def least_samples(self) -> int:
+        """Shorter clips are filled up with silence to this many samples; 0 where the model takes any length."""
+        return 0
+
+    def heard(self, signal: np.ndarray) -> np.ndarray:
+        """The part of a clip that the tower hears: cut at the window, filled up to the least length."""
+        missing = self.least_samples - len(signal)
+        return np.pad(signal, (0, missing)) if missing > 0 else signal[: self.window_samples]
 
     @property
     @abstractmethod
@@ -152,10 +168,12 @@ class Backbone(nn.Module, ABC):
         return found
 
 
-def add_block_tokens(model: Any, tokenizer: Any) -> BlockIds:
+def add_block_tokens(model: Any, tokenizer: Any, header_end: int) -> BlockIds:
     """Give the three block tokens their rows: spare rows where the vocabulary is padded, else new ones.
 
-    Rows start at the mean of the embedding matrix, in the input and the output layer alike.
+    Rows start at the mean of the embedding matrix, in the input and the output layer alike. Only the input row of the
+    closing token starts as that of *header_end*, the last token of the assistant's header: an untrained model then
+    answers behind the block as it does without one, and has to learn nothing anew before it can think.
     """
     tokenizer.add_special_tokens({"additional_special_tokens": list(BLOCK_TOKENS)}, replace_extra_special_tokens=False)
     ids = [tokenizer.convert_tokens_to_ids(token) for token in BLOCK_TOKENS]
@@ -166,4 +184,6 @@ def add_block_tokens(model: Any, tokenizer: Any) -> BlockIds:
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             layer.weight[ids] = layer.weight[:known].mean(0)
+        embeddings = model.get_input_embeddings().weight
+        embeddings[ids[-1]] = embeddings[header_end]
     return BlockIds(*ids)

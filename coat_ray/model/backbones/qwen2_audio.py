@@ -43,9 +43,14 @@ class Qwen2AudioFrontEnd(FrontEnd):
         """Id of ``<|im_end|>``."""
         return self.tokenizer.convert_tokens_to_ids("<|im_end|>")
 
+    @property
+    def least_samples(self) -> int:
+        """What the model's ``preprocessor_config.json`` says; the published models have no such bound."""
+        return getattr(self.extractor, "least_samples", 0)
+
     def audio_length(self, num_samples: int) -> int:
         """L_a of a clip; the window of the feature extractor bounds it."""
-        return block_length(min(num_samples, self.window_samples))
+        return block_length(min(max(num_samples, self.least_samples), self.window_samples))
 
     def prompt_text(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Render with the processor's own chat template."""
@@ -55,8 +60,8 @@ class Qwen2AudioFrontEnd(FrontEnd):
 
     def features(self, signals: Sequence[np.ndarray]) -> AudioFeatures:
         """Log-mel of each clip, with a short tail of silence instead of the whole window."""
-        extractor, window = self.extractor, self.window_samples
-        cut = [signal[:window] for signal in signals]
+        extractor = self.extractor
+        cut = [self.heard(signal) for signal in signals]
         frames = [-(-len(signal) // extractor.hop_length) for signal in cut]
         padded = min(max(frames) + TAIL_FRAMES + max(frames) % 2, extractor.nb_max_frames)
         mel = extractor(
@@ -77,7 +82,7 @@ class Qwen2AudioBackbone(Backbone):
         super().__init__()
         self.hf = hf
         self.front = Qwen2AudioFrontEnd(processor)
-        self.front.block_ids = add_block_tokens(hf, self.front.tokenizer)
+        self.front.block_ids = add_block_tokens(hf, self.front.tokenizer, self.front.header_end_id)
 
     @classmethod
     def load(cls, weights: str | Path, dtype: torch.dtype) -> Qwen2AudioBackbone:
