@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coat_ray.experts.base import ExpertSpec
 from coat_ray.experts.torch_expert import TorchExpert, identity
@@ -23,8 +23,32 @@ SAMPLE_RATE, HOP, WIDTH = 16_000, 320, 768
 MIN_SAMPLES = 2 * HOP
 
 
+class Exported(nn.Module):
+    """The user's module (B, N) -> (B, L, 768), held to one frame per 320 samples."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, waves_BN: Tensor) -> Tensor:
+        """See the class.
+
+        Raises:
+            ValueError: the module gives another shape than it must for this length.
+        """
+        frames_BLE: Tensor = self.module(waves_BN)
+        (batch, samples), shape = waves_BN.shape, tuple(frames_BLE.shape)
+        expected = samples / HOP
+        if len(shape) != 3 or (shape[0], shape[2]) != (batch, WIDTH) or abs(shape[1] - expected) > 1:
+            raise ValueError(
+                f"sim_whisper: the module gave {shape} for ({batch}, {samples}) samples; it must "
+                f"give ({batch}, about {expected:.0f}, {WIDTH}), without the frames of its own padding"
+            )
+        return frames_BLE
+
+
 class SimWhisper(TorchExpert):
-    """Runs the module that a user exported: (B, N) at 16 kHz -> (B, L, 768), one frame per 320 samples.
+    """The codec as a teacher: frames of the user's module.
 
     Frame i is centred at 20i ms, as behind Whisper's centred mel frames (10 ms apart) and its stride-2 convolution.
     """
@@ -69,21 +93,4 @@ class SimWhisper(TorchExpert):
         except RuntimeError as error:
             raise WeightsError(f"sim_whisper: {path} is not a TorchScript file; {cls.obtain}") from error
         id_ = identity(name="sim_whisper", weights=digest(path), layer="output", code=CODE_VERSION)
-        return cls(cls.official_spec(), encoder, None, id_)
-
-    def _frames(self, waves_BN: Tensor) -> Tensor:
-        """Frames (B, L, 768) of clips of one length.
-
-        Raises:
-            ValueError: the module gives another shape than it must for this length.
-        """
-        frames_BLE: Tensor = self.encoder(waves_BN)
-        batch, samples = waves_BN.shape
-        expected = samples / HOP
-        fits = frames_BLE.ndim == 3 and frames_BLE.shape[0] == batch and frames_BLE.shape[2] == WIDTH
-        if not fits or abs(frames_BLE.shape[1] - expected) > 1:
-            raise ValueError(
-                f"sim_whisper: the module gave {tuple(frames_BLE.shape)} for ({batch}, {samples}) samples; it must "
-                f"give ({batch}, about {expected:.0f}, {WIDTH}), without the frames of its own padding"
-            )
-        return frames_BLE
+        return cls(cls.official_spec(), Exported(encoder), None, id_)

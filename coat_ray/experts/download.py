@@ -19,7 +19,7 @@ from coat_ray.experts.base import OfficialWeights
 from coat_ray.experts.weights import WeightsError, verify
 from coat_ray.storage import sync_folder
 
-CHUNK = 2**20
+CHUNK = 2**18
 TIMEOUT = (15.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
 ELSEWHERE = "or bring the file from elsewhere with --from FOLDER"
@@ -72,9 +72,12 @@ def _part(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DownloadError(f"another process is fetching {target.name}; wait for it") from error
-        yield part, file
-    if part.is_file() and part.stat().st_size == 0:
-        part.unlink()
+        try:
+            yield part, file
+        finally:
+            file.flush()
+            if part.is_file() and part.stat().st_size == 0:
+                part.unlink()
 
 
 def _receive(official: OfficialWeights, file: BinaryIO, start: int, progress: Progress) -> None:
