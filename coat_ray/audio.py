@@ -7,9 +7,7 @@ checked on the header, and again while decoding in chunks, so that no file takes
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,24 +16,21 @@ import av
 import numpy as np
 import soundfile
 import soxr
-from pyarrow import ArrowException
-from pyarrow.fs import FileSystem, FileType, LocalFileSystem
 
 from coat_ray import audio_headers as headers
 from coat_ray.audio_errors import (
     AudioError,
     BadSampleRateError,
     EmptyAudioError,
-    MissingAudioError,
     NotAudioError,
     NotFiniteError,
-    TooLargeError,
     TooLongError,
     TooManyChannelsError,
     TruncatedAudioError,
 )
+from coat_ray.audio_sources import opened
 
-__all__ = ["DEFAULT_LIMITS", "AudioError", "AudioLimits", "clip_id", "load_audio", "resample"]
+__all__ = ["DEFAULT_LIMITS", "AudioError", "AudioLimits", "clip_id", "decode_audio", "load_audio", "resample"]
 
 _CHUNK_FRAMES = 65_536
 _DEMUXERS = "mp3,mov,matroska,webm,aac,ogg,flac,wav,asf,aiff,caf,amr,au,w64,ac3,eac3"  # none opens a second file
@@ -61,7 +56,8 @@ def load_audio(source: str | Path | bytes, sample_rate: int, limits: AudioLimits
     """Decode a file or the bytes of one; all channels are averaged.
 
     Args:
-        source: a path, a URI that pyarrow can open (``s3://``, ``gs://``, ``file://``), or the encoded bytes.
+        source: a path, a URI that pyarrow can open (``s3://``, ``gs://``, ``file://``), a cell of a Parquet file
+            (``clips.parquet#audio=12``), or the encoded bytes.
         sample_rate: rate of the result in Hz.
         limits: what the clip may cost.
 
@@ -71,7 +67,16 @@ def load_audio(source: str | Path | bytes, sample_rate: int, limits: AudioLimits
     Raises:
         AudioError: one of its subclasses; the message names the source and what is wrong.
     """
-    with _opened(source, limits) as (file, size):
+    signal, rate = decode_audio(source, limits)
+    return resample(signal, rate, sample_rate)
+
+
+def decode_audio(source: str | Path | bytes, limits: AudioLimits = DEFAULT_LIMITS) -> tuple[np.ndarray, int]:
+    """Like :func:`load_audio`, at the file's own rate: float32 (n,) and that rate in Hz.
+
+    For whoever needs several rates: ``resample`` from here equals ``load_audio`` at each of them.
+    """
+    with opened(source, limits.max_bytes) as (file, size):
         name = "the given bytes" if isinstance(source, bytes) else str(source)
         try:
             signal, rate = _decode(file, size, limits)
@@ -81,7 +86,7 @@ def load_audio(source: str | Path | bytes, sample_rate: int, limits: AudioLimits
                 raise NotFiniteError("it holds NaN or infinite samples")
         except AudioError as error:
             raise type(error)(f"cannot use {name}: {error}") from error.__cause__
-    return resample(signal, rate, sample_rate)
+    return signal, rate
 
 
 def resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -94,41 +99,6 @@ def resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 def clip_id(signal_16k: np.ndarray) -> str:
     """Name of a clip: sha256 of the little-endian float32 samples of its 16 kHz mono signal, in hex."""
     return hashlib.sha256(np.ascontiguousarray(signal_16k, dtype="<f4").tobytes()).hexdigest()
-
-
-@contextmanager
-def _opened(source: str | Path | bytes, limits: AudioLimits) -> Iterator[tuple[BinaryIO, int]]:
-    if isinstance(source, bytes):
-        _check_size(len(source), "the given bytes", limits)
-        yield io.BytesIO(source), len(source)
-        return
-    try:
-        filesystem, path = _locate(source)
-        info = filesystem.get_file_info(path)
-        if info.type is FileType.Directory:
-            raise MissingAudioError(f"{source} is a folder, not an audio file")
-        if info.type is FileType.NotFound:
-            raise MissingAudioError(f"no audio file at {source}")
-        _check_size(info.size, str(source), limits)
-        file = filesystem.open_input_file(path)
-    except (OSError, ArrowException) as error:
-        raise MissingAudioError(f"no readable audio file at {source}: {error}") from error
-    with file:
-        yield file, info.size
-
-
-def _locate(source: str | Path) -> tuple[FileSystem, str]:
-    if isinstance(source, str) and "://" in source:
-        filesystem, path = FileSystem.from_uri(source)
-        return filesystem, path
-    return LocalFileSystem(), str(Path(source).absolute())
-
-
-def _check_size(size: int, name: str, limits: AudioLimits) -> None:
-    if size == 0:
-        raise EmptyAudioError(f"cannot use {name}: it is empty (0 bytes)")
-    if size > limits.max_bytes:
-        raise TooLargeError(f"cannot use {name}: {size:,} bytes are more than the limit of {limits.max_bytes:,}")
 
 
 def _check_header(rate: int, channels: int, seconds: float | None, limits: AudioLimits) -> None:

@@ -15,6 +15,24 @@ class MissingAudioError(AudioError):
     reason = "missing"
 
 
+class NoPermissionError(AudioError):
+    """It may be there, and may not be read."""
+
+    reason = "no_permission"
+
+
+class NoCredentialsError(AudioError):
+    """An object store, and nothing that says who asks."""
+
+    reason = "no_credentials"
+
+
+class UnreachableError(AudioError):
+    """A store that does not answer now."""
+
+    reason = "unreachable"
+
+
 class EmptyAudioError(AudioError):
     """No bytes, or no samples."""
 

@@ -1,4 +1,4 @@
-"""Which clip a file holds: an index from path, size and time of change to clip id, so that no file is decoded twice.
+"""Which clip a file holds: an index from URI, size and time of change to clip id, so that no file is decoded twice.
 
 A clip id is the digest of the decoded signal; finding it costs a decode. Files ``clips-*.parquet`` are only ever added,
 each written whole, so several jobs may share one index.
@@ -7,13 +7,14 @@ each written whole, so several jobs may share one index.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from coat_ray.audio_sources import UNKNOWN, SourceState
 from coat_ray.storage import atomic_write
 from coat_ray.targets.parts import parquet_bytes
 
@@ -43,35 +44,26 @@ class ClipEntry:
     message: str | None = None
 
 
-def file_state(uri: str) -> tuple[int, int]:
-    """Size in bytes and time of last change in ns; (-1, -1) for what is not a local file."""
-    try:
-        stat = Path(uri).stat()
-    except OSError:
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
-
-
 class ClipIndex:
     """The clips that are known by file."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def add(self, entries: Sequence[ClipEntry]) -> None:
         """Remember entries; all of them appear at once."""
         if not entries:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist([asdict(entry) for entry in entries], schema=ENTRY_SCHEMA)
         name = hashlib.sha256(repr(entries).encode()).hexdigest()[:16]
-        atomic_write(self._folder / f"clips-{name}.parquet", parquet_bytes(table))
+        atomic_write(self.folder / f"clips-{name}.parquet", parquet_bytes(table))
 
-    def find(self, uris: Iterable[str]) -> dict[str, ClipEntry]:
-        """Entries of those files that have not changed since they were decoded."""
+    def find(self, states: Mapping[str, SourceState]) -> dict[str, ClipEntry]:
+        """Entries of those files (uri -> state now) that have not changed since they were decoded."""
         known: dict[tuple[str, int, int], ClipEntry] = {}
-        for path in sorted(self._folder.glob("clips-*.parquet")):
+        for path in sorted(self.folder.glob("clips-*.parquet")):
             for row in pq.read_table(path).to_pylist():
                 known[row["uri"], row["size"], row["mtime_ns"]] = ClipEntry(**row)
-        found = ((uri, known.get((uri, *file_state(uri)))) for uri in uris)
-        return {uri: entry for uri, entry in found if entry is not None and entry.size >= 0}
+        found = ((uri, known.get((uri, *state))) for uri, state in states.items() if state != UNKNOWN)
+        return {uri: entry for uri, entry in found if entry is not None}

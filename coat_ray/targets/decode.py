@@ -7,12 +7,12 @@ Tables (Arrow) travel between the steps, one row per clip. In: the fields of ``C
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from coat_ray.audio import AudioError, AudioLimits, clip_id, load_audio
+from coat_ray.audio import AudioError, AudioLimits, clip_id, decode_audio, resample
 from coat_ray.targets.clips import ENTRY_SCHEMA, ClipEntry
 from coat_ray.targets.plan import ID_RATE, ClipWork
 from coat_ray.targets.quarantine import CRASHED
@@ -43,8 +43,21 @@ def wave_column(rate: int) -> str:
     return f"wave:{rate}"
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a file holds: mono at its own rate in Hz, and at the rate of the clip id."""
+
+    signal: np.ndarray
+    rate: int
+    at_id_rate: np.ndarray
+
+    def at(self, rate: int) -> np.ndarray:
+        """The signal at *rate*, from the file's own: the 16 kHz signal has lost everything above 8 kHz."""
+        return self.at_id_rate if rate == ID_RATE else resample(self.signal, self.rate, rate)
+
+
 class Decoder:
-    """Decodes the clips of a table; a clip that cannot be decoded becomes a row with a reason."""
+    """Decodes each clip of a table once, for all rates; one that cannot be decoded becomes a row with a reason."""
 
     def __init__(self, rates: Mapping[str, int], limits: AudioLimits, claim: Claim) -> None:
         """*rates*: dataset name -> sample rate in Hz that its expert takes."""
@@ -53,30 +66,32 @@ class Decoder:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Decode every row of *table*."""
         works = [ClipWork(**row) for row in table.to_pylist()]
-        entries, signals = zip(*map(self._decode, works), strict=True)
+        entries, heard = zip(*map(self._decode, works), strict=True)
         wanted = self._claimed(works, entries)
         out = pa.Table.from_pylist([asdict(entry) for entry in entries], schema=ENTRY_SCHEMA)
         out = out.append_column("wanted", pa.array(wanted, pa.list_(pa.string())))
         for rate in sorted(set(self._rates.values())):
+            takers = {name for name, taken in self._rates.items() if taken == rate}
             waves = [
-                self._wave(entry.uri, signal, rate) if rate in {self._rates[name] for name in names} else None
-                for entry, signal, names in zip(entries, signals, wanted, strict=True)
+                clip.at(rate) if clip and takers & set(names) else None
+                for clip, names in zip(heard, wanted, strict=True)
             ]
             out = out.append_column(wave_column(rate), _wave_array(waves))
         return out
 
-    def _decode(self, work: ClipWork) -> tuple[ClipEntry, np.ndarray | None]:
-        """What the file holds, and its signal at the rate of the clip id; None when it cannot be used."""
+    def _decode(self, work: ClipWork) -> tuple[ClipEntry, Heard | None]:
+        """Which clip the file holds, and its signal; None when it cannot be used."""
         try:
-            signal = load_audio(work.uri, ID_RATE, self._limits)
+            signal, rate = decode_audio(work.uri, self._limits)
+            heard = Heard(signal, rate, resample(signal, rate, ID_RATE))
         except AudioError as error:
             return _bad(work, error.reason, str(error)), None
         except Exception as error:  # noqa: BLE001 - one file must not end the run; its row says what happened
             return _bad(work, CRASHED, f"{type(error).__name__}: {error}"), None
-        found = clip_id(signal)
+        found = clip_id(heard.at_id_rate)
         if work.clip_id not in {None, found}:
             return _bad(work, CRASHED, "the file changed during the run; encode it again"), None
-        return ClipEntry(work.uri, work.size, work.mtime_ns, found, len(signal)), signal
+        return ClipEntry(work.uri, work.size, work.mtime_ns, found, len(heard.at_id_rate)), heard
 
     def _claimed(self, works: Sequence[ClipWork], entries: Sequence[ClipEntry]) -> list[Sequence[str]]:
         """Datasets that each clip goes to: planned for a clip that was known, claimed now for a new one."""
@@ -84,10 +99,6 @@ class Decoder:
         claims = self._claim([(entries[i].uri, str(entries[i].clip_id)) for i in new]) if new else []
         claimed = dict(zip(new, claims, strict=True))
         return [claimed.get(i, work.wanted) if entries[i].clip_id else () for i, work in enumerate(works)]
-
-    def _wave(self, uri: str, signal: np.ndarray | None, rate: int) -> np.ndarray | None:
-        # Other rates come from the file, not from the 16 kHz signal, which has lost everything above 8 kHz.
-        return signal if rate == ID_RATE else load_audio(uri, rate, self._limits)
 
 
 def _bad(work: ClipWork, reason: str, message: str) -> ClipEntry:

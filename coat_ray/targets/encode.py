@@ -14,17 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coat_ray.audio import DEFAULT_LIMITS, AudioLimits
+from coat_ray.audio_sources import source_states
 from coat_ray.config import ExpertConfig, ResourcesConfig
 from coat_ray.experts.registry import load_expert
 from coat_ray.targets.clips import ENTRY_SCHEMA, ClipEntry, ClipIndex
 from coat_ray.targets.pipeline import Pipeline
-from coat_ray.targets.plan import Claims, ClipRef, Plan, absolute, make_plan
+from coat_ray.targets.plan import Claims, ClipRef, ClipWork, Plan, absolute, make_plan
 from coat_ray.targets.pool import STORED, ExpertTask, LoadExpert
 from coat_ray.targets.quarantine import CRASHED, QuarantineRow
 from coat_ray.targets.report import EncodeProgress, EncodeReport, ExpertReport, OnProgress
-from coat_ray.targets.store import TargetDataset, TargetStore
+from coat_ray.targets.store import TargetDataset, TargetStore, alignment_of
 
 _INDEX_EVERY = 60.0  # seconds between additions to the clip index; what a dead job had not added is decoded again
+_DIED = "the process that worked on it died each time: out of memory, or a crash inside a decoder or an expert"
 
 
 def encode_corpus(
@@ -47,15 +49,17 @@ def encode_corpus(
     clips = [ClipRef(absolute(clip.uri), clip.seconds) for clip in clips]
     datasets, tasks = open_datasets(experts, store, load)
     claims = Claims({dataset.folder.name: _settled(dataset) for dataset in datasets.values()})
-    plan = make_plan(clips, store.clips.find(clip.uri for clip in clips), claims)
+    states = source_states(clip.uri for clip in clips)
+    plan = make_plan(clips, states, store.clips.find(states), claims)
     tally = _Tally(len(plan.work), store.clips, progress)
     if plan.work and tasks:
         try:
-            for outcome in Pipeline(tasks, resources, load, limits).stream(plan.work, claims):
-                tally.add(outcome)
+            lost = _run(Pipeline(tasks, resources, load, limits), plan.work, claims, tally)
+            if lost:  # their processes died: one by one, so that only the culprits are refused
+                lost = _run(Pipeline(tasks, resources, load, limits, alone=True), lost, _claims(datasets), tally)
+                tally.give_up(lost)
         finally:
             tally.remember()
-        tally.check()
     return _report(
         clips=clips,
         plan=plan,
@@ -64,6 +68,17 @@ def encode_corpus(
         tally=tally,
         seconds=time.perf_counter() - started,
     )
+
+
+def _run(pipeline: Pipeline, work: Sequence[ClipWork], claims: Claims, tally: _Tally) -> list[ClipWork]:
+    """Pass *work* through the pipeline; what did not come out."""
+    for outcome in pipeline.stream(work, claims):
+        tally.add(outcome)
+    return [clip for clip in work if clip.uri not in tally.seen]
+
+
+def _claims(datasets: Mapping[str, TargetDataset]) -> Claims:
+    return Claims({dataset.folder.name: _settled(dataset) for dataset in datasets.values()})
 
 
 def open_datasets(
@@ -76,9 +91,10 @@ def open_datasets(
     datasets, tasks = {}, {}
     for role, config in experts.items():
         expert = load(config, "cpu")
-        dataset = store.open_or_create(expert.spec, expert.fingerprint, expert.head, config.alignment)
+        alignment = alignment_of(config, expert.spec)
+        dataset = store.open_or_create(expert.spec, expert.fingerprint, expert.head, alignment, config.dtype)
         datasets[role] = dataset
-        tasks[dataset.folder.name] = ExpertTask(config, dataset.folder, expert.spec.sample_rate)
+        tasks[dataset.folder.name] = ExpertTask(config, dataset.folder, expert.spec.sample_rate, role)
     return datasets, list(tasks.values())
 
 
@@ -98,18 +114,13 @@ class _Tally:
         self.done = self._quarantined = 0
         self.stored: Counter[str] = Counter()
         self.seconds: dict[str, float] = defaultdict(float)
+        self.seen: set[str] = set()
         self.known: set[str] = set()
         self.bad: list[ClipEntry] = []
 
     def add(self, outcome: pa.Table) -> None:
         """Count one block."""
-        entries = [ClipEntry(**row) for row in outcome.select(ENTRY_SCHEMA.names).to_pylist()]
-        self._new += entries
-        self.done += len(entries)
-        self.known.update(entry.clip_id for entry in entries if entry.clip_id is not None)
-        bad = [entry for entry in entries if entry.clip_id is None]
-        self.bad += bad
-        self._quarantined += len(bad)
+        self._add([ClipEntry(**row) for row in outcome.select(ENTRY_SCHEMA.names).to_pylist()])
         for column in outcome.column_names:
             kind, _, dataset = column.partition(":")
             if kind == "state":
@@ -120,6 +131,24 @@ class _Tally:
                 self.seconds[dataset] += pc.sum(outcome.column(column)).as_py() or 0.0
         if time.perf_counter() - self._remembered > _INDEX_EVERY:
             self.remember()
+        self._show()
+
+    def give_up(self, clips: Sequence[ClipWork]) -> None:
+        """Count clips whose process died each time, also when they were alone in it."""
+        if clips:
+            self._add([ClipEntry(c.uri, c.size, c.mtime_ns, None, 0, CRASHED, _DIED) for c in clips])
+            self._show()
+
+    def _add(self, entries: Sequence[ClipEntry]) -> None:
+        self._new += entries
+        self.done += len(entries)
+        self.seen.update(entry.uri for entry in entries)
+        self.known.update(entry.clip_id for entry in entries if entry.clip_id is not None)
+        bad = [entry for entry in entries if entry.clip_id is None]
+        self.bad += bad
+        self._quarantined += len(bad)
+
+    def _show(self) -> None:
         if self._progress:
             spent = time.perf_counter() - self._started
             self._progress(EncodeProgress(self.done, self._total, self.stored.total(), self._quarantined, spent))
@@ -128,11 +157,6 @@ class _Tally:
         """Add the clips that were decoded since the last time to the index."""
         self._index.add(self._new)
         self._new, self._remembered = [], time.perf_counter()
-
-    def check(self) -> None:
-        """Every clip that went in has come out."""
-        if self.done != self._total:
-            raise RuntimeError(f"{self._total} clips went into the pipeline and {self.done} came out; run it again")
 
 
 def _report(

@@ -19,12 +19,14 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from coat_ray.audio import AudioLimits
-from coat_ray.config import ResourcesConfig
+from coat_ray.config import PoolConfig, ResourcesConfig
 from coat_ray.targets.decode import Claim, Decoder, work_table
 from coat_ray.targets.plan import Claims, ClipWork, make_blocks
 from coat_ray.targets.pool import ExpertPool, ExpertTask, LoadExpert
 
-_MAX_RESTARTS = 3  # a clip that kills its process ends the run after this many tries instead of repeating forever
+_MAX_RESTARTS = 20  # of one actor: a process that dies while it starts must not start forever
+_MAX_RETRIES = 3
+_LOST_BLOCKS, _LOST_SHARE = 16, 20  # blocks that a run may lose before it stops: so many, or one in so many
 
 
 class EncodeError(RuntimeError):
@@ -32,29 +34,46 @@ class EncodeError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Size and resources of one pool, nothing left open."""
+
+    min_actors: int
+    max_actors: int
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
 class Pipeline:
-    """Everything the operators need besides the clips."""
+    """Everything the operators need besides the clips.
+
+    ``alone``: every clip is a block of its own and an actor holds one at a time, so that a clip that kills its process
+    takes no other with it.
+    """
 
     tasks: Sequence[ExpertTask]
     resources: ResourcesConfig
     load: LoadExpert
     limits: AudioLimits
+    alone: bool = False
 
     def stream(self, work: Sequence[ClipWork], claims: Claims) -> Iterator[pa.Table]:
         """Encode *work*; yields the outcome of each block, as ``ExpertPool`` describes it.
 
+        A block whose process dies again and again does not come out; the caller sees which clips are missing.
+
         Raises:
             ValueError: the cluster has too few resources, so that the pipeline would wait forever.
-            EncodeError: an actor could not start, or died again and again.
+            EncodeError: an actor could not start, or many blocks were lost.
         """
         self._check_cluster()
         decoder = Decoder(
             {task.name: task.sample_rate for task in self.tasks}, self.limits, _claim_through_actor(claims)
         )
-        num_actors = self.resources.encode_actors
-        with _quiet_ray_data():
-            blocks = ray.data.from_blocks([work_table(block) for block in make_blocks(work, num_actors)])
-            outcomes = self._shared(blocks, decoder) if self._is_shared else self._apart(blocks, decoder)
+        blocks = [[clip] for clip in work] if self.alone else make_blocks(work, self.resources.encode_actors)
+        with _ray_data(may_lose=max(_LOST_BLOCKS, len(blocks) // _LOST_SHARE)):
+            tables = ray.data.from_blocks([work_table(block) for block in blocks])
+            outcomes = self._shared(tables, decoder) if self._is_shared else self._apart(tables, decoder)
             try:
                 yield from outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
             except RayError as error:
@@ -63,11 +82,11 @@ class Pipeline:
 
     @property
     def _is_shared(self) -> bool:
-        shared = self.resources.encode_shared
-        return self.resources.encode_gpus == 0 if shared is None else shared
+        wanted = self.resources
+        return not (wanted.encode_gpus or wanted.encode_pools) if wanted.encode_shared is None else wanted.encode_shared
 
     def _shared(self, blocks: Dataset, decoder: Decoder) -> Dataset:
-        return self._pool(blocks, self.tasks, keep_rates=[], decoder=decoder)
+        return self._pooled(blocks, self.tasks, self._pools()[0], keep_rates=[], decoder=decoder)
 
     def _apart(self, blocks: Dataset, decoder: Decoder) -> Dataset:
         def decode(table: pa.Table) -> pa.Table:
@@ -79,46 +98,73 @@ class Pipeline:
             batch_format="pyarrow",
             compute=TaskPoolStrategy(size=self.resources.decode_tasks),
             num_cpus=self.resources.encode_cpus,
+            max_retries=self._retries,
         )
-        for place, task in enumerate(self.tasks):
+        for place, (task, pool) in enumerate(zip(self.tasks, self._pools(), strict=True)):
             later = sorted({other.sample_rate for other in self.tasks[place + 1 :]})
-            data = self._pool(data, [task], keep_rates=later, decoder=None)
+            data = self._pooled(data, [task], pool, keep_rates=later, decoder=None)
         return data
 
-    def _pool(self, data: Dataset, tasks: Sequence[ExpertTask], keep_rates: Sequence[int], decoder: Any) -> Dataset:
-        return data.map_batches(
+    def _pools(self) -> list[Pool]:
+        """The one pool of all experts, or the pool of each."""
+        wanted = self.resources
+        if self._is_shared:
+            return [Pool(wanted.encode_actors, wanted.encode_actors, wanted.encode_cpus, wanted.encode_gpus)]
+        stated = [wanted.encode_pools.get(task.role, PoolConfig()) for task in self.tasks]
+        return [
+            Pool(
+                min_actors=pool.min_actors,
+                max_actors=pool.max_actors or max(pool.min_actors, wanted.encode_actors),
+                cpus=wanted.encode_cpus if pool.cpus is None else pool.cpus,
+                gpus=wanted.encode_gpus if pool.gpus is None else pool.gpus,
+            )
+            for pool in stated
+        ]
+
+    def _pooled(
+        self, data: Dataset, tasks: Sequence[ExpertTask], pool: Pool, *, keep_rates: Sequence[int], decoder: Any
+    ) -> Dataset:
+        # Not map_batches, which with GPUs refuses batch_size=None: a block must stay one batch, and one part file.
+        return data.map_batches_internal(
             ExpertPool,
             fn_constructor_kwargs={
                 "tasks": list(tasks),
                 "load": self.load,
-                "device": "cuda" if self.resources.encode_gpus else "cpu",
+                "device": "cuda" if pool.gpus else "cpu",
                 "batch_seconds": self.resources.encode_batch_seconds,
                 "keep_rates": list(keep_rates),
                 "decoder": decoder,
             },
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=self.resources.encode_actors),
-            num_cpus=self.resources.encode_cpus,
-            num_gpus=self.resources.encode_gpus,
+            compute=ActorPoolStrategy(
+                min_size=pool.min_actors,
+                max_size=pool.max_actors,
+                max_tasks_in_flight_per_actor=1 if self.alone else None,
+            ),
+            num_cpus=pool.cpus,
+            num_gpus=pool.gpus,
             max_restarts=_MAX_RESTARTS,
-            max_task_retries=_MAX_RESTARTS,
+            max_task_retries=self._retries,
         )
 
+    @property
+    def _retries(self) -> int:
+        return 1 if self.alone else _MAX_RETRIES
+
     def _check_cluster(self) -> None:
-        pools = 1 if self._is_shared else len(self.tasks)
-        actors = pools * self.resources.encode_actors
-        decoders = 0 if self._is_shared else 1
+        pools = self._pools()
+        decoding = 0 if self._is_shared else self.resources.encode_cpus
         needs = {
-            "CPU": (actors + decoders) * self.resources.encode_cpus,
-            "GPU": actors * self.resources.encode_gpus,
+            "CPU": sum(pool.min_actors * pool.cpus for pool in pools) + decoding,
+            "GPU": sum(pool.min_actors * pool.gpus for pool in pools),
         }
-        has = ray.cluster_resources()
+        actors, has = sum(pool.min_actors for pool in pools), ray.cluster_resources()
         for kind, need in needs.items():
             if need > has.get(kind, 0) + 1e-9:
                 raise ValueError(
                     f"{actors} encode actors need {need:g} {kind}s and the cluster has {has.get(kind, 0):g}: lower "
-                    f"resources.encode_actors, encode_{kind.lower()}s, or set encode_shared=true"
+                    f"resources.encode_actors, encode_{kind.lower()}s or encode_pools, or set encode_shared=true"
                 )
 
 
@@ -134,11 +180,13 @@ def _claim_through_actor(claims: Claims) -> Claim:
 
 
 @contextmanager
-def _quiet_ray_data() -> Iterator[None]:
-    """Our own progress speaks of clips; Ray Data's bars and notes speak of blocks and fill a job's log."""
+def _ray_data(may_lose: int) -> Iterator[None]:
+    """Ray Data without its bars and notes, which speak of blocks and fill a job's log; it may lose so many blocks."""
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
-    before = context.enable_progress_bars, context.print_on_execution_start, logger.level
-    context.enable_progress_bars = context.print_on_execution_start = False
+    settings = {"enable_progress_bars": False, "print_on_execution_start": False, "max_errored_blocks": may_lose}
+    before, level = {name: getattr(context, name) for name in settings}, logger.level
+    for name, value in settings.items():
+        setattr(context, name, value)
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -146,5 +194,6 @@ def _quiet_ray_data() -> Iterator[None]:
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
             yield
     finally:
-        context.enable_progress_bars, context.print_on_execution_start = before[:2]
-        logger.setLevel(before[2])
+        for name, value in before.items():
+            setattr(context, name, value)
+        logger.setLevel(level)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coat_ray.targets.clips import ClipEntry, file_state
+from coat_ray.audio_sources import UNKNOWN, SourceState
+from coat_ray.targets.clips import ClipEntry
 from coat_ray.targets.quarantine import CRASHED
 
 ID_RATE = 16_000
@@ -18,8 +19,11 @@ ID_RATE = 16_000
 _MIN_BLOCK_SECONDS, _MAX_BLOCK_SECONDS, _BLOCKS_PER_ACTOR = 30.0, 300.0, 8
 _MAX_BATCH_CLIPS = 64
 
-PASSING = frozenset({CRASHED, "missing", "too_long", "too_large", "too_many_channels", "bad_sample_rate"})
-"""Reasons of a bad file that hang on the run and its limits, not on the file: tried again each time."""
+PASSING = frozenset(
+    {CRASHED, "missing", "no_permission", "no_credentials", "unreachable"}
+    | {"too_long", "too_large", "too_many_channels", "bad_sample_rate"}
+)
+"""Reasons of a bad file that hang on the run, its rights and limits, not on the file: tried again each time."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,18 @@ class Plan:
     known: set[str]
 
 
-def make_plan(refs: Iterable[ClipRef], entries: Mapping[str, ClipEntry], claims: Claims) -> Plan:
-    """Compare the corpus with the index and the claims; a path that several rows share counts once."""
+def make_plan(
+    refs: Iterable[ClipRef], states: Mapping[str, SourceState], entries: Mapping[str, ClipEntry], claims: Claims
+) -> Plan:
+    """Compare the corpus with the index and the claims; a path that several rows share counts once.
+
+    *states* (of the files, now) are remembered with what decoding tells.
+    """
     plan = Plan([], [], set())
     for ref in {ref.uri: ref for ref in refs}.values():
         entry = entries.get(ref.uri)
         if entry is None or entry.reason in PASSING:
-            size, mtime_ns = file_state(ref.uri)
+            size, mtime_ns = states.get(ref.uri, UNKNOWN)
             # Within one corpus, length follows size; the guess is 16-bit mono at 16 kHz.
             seconds = ref.seconds or max(size, 0) / (2 * ID_RATE)
             plan.work.append(ClipWork(ref.uri, size, mtime_ns, seconds))

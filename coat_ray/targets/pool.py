@@ -47,6 +47,7 @@ class ExpertTask:
     config: ExpertConfig
     folder: Path
     sample_rate: int
+    role: str = ""
 
     @property
     def name(self) -> str:
@@ -75,7 +76,16 @@ class Filler:
         self._max_samples = int(batch_seconds * expert.spec.sample_rate)
 
     def fill(self, clips: Sequence[Clip]) -> list[str]:
-        """Encode clips and write one part file; the state of each clip, in order."""
+        """Encode clips and write one part file; the state of each clip, in order.
+
+        What another job, or this one before it was interrupted, has stored meanwhile is not encoded again.
+        """
+        held = self.dataset.held(clip.clip_id for clip in clips)
+        todo = [clip for clip in clips if clip.clip_id not in held]
+        states = dict(zip((clip.clip_id for clip in todo), self._fill(todo), strict=True))
+        return [states.get(clip.clip_id, STORED) for clip in clips]
+
+    def _fill(self, clips: Sequence[Clip]) -> list[str]:
         results = self._results(clips)
         stored = [(clips[i].clip_id, frames) for i, frames in results.items() if isinstance(frames, np.ndarray)]
         rejected = {i: error for i, error in results.items() if isinstance(error, RejectedError)}

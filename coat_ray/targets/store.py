@@ -8,6 +8,7 @@ expert.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +16,18 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save
 
+from coat_ray.config import ExpertConfig
 from coat_ray.experts.base import HEAD_KINDS, ExpertSpec, FrozenHead
 from coat_ray.provenance import fingerprint as digest
 from coat_ray.storage import atomic_write
 from coat_ray.targets.align import BLOCK_FIRST_CENTER, BLOCK_RATE
 from coat_ray.targets.clips import ClipIndex
-from coat_ray.targets.parts import PartIndex, PartReader, Rows, write_part
+from coat_ray.targets.frames import CODECS
+from coat_ray.targets.parts import PartIndex, PartReader, Rows, only_writer, write_part
 from coat_ray.targets.quarantine import Quarantine
 
 Alignment = Literal["block", "native"]
+Dtype = Literal["float16", "int8"]
 
 TARGET_VERSION = 1
 """Raised when the same expert would store other frames (alignment, file format)."""
@@ -43,6 +47,7 @@ class TargetMeta(BaseModel):
     fingerprint: str
     expert_fingerprint: str
     alignment: Alignment
+    dtype: Dtype = "float16"
     rate: float
     first_center: float
     spec: dict[str, Any]
@@ -50,9 +55,20 @@ class TargetMeta(BaseModel):
     head_config: dict[str, Any] = {}
 
 
-def target_fingerprint(expert_fingerprint: str, alignment: Alignment) -> str:
-    """Hex digest of what decides the stored frames: the expert and how its frames were aligned."""
-    return digest({"expert": expert_fingerprint, "alignment": alignment, "version": TARGET_VERSION})
+def target_fingerprint(expert_fingerprint: str, alignment: Alignment, dtype: Dtype = "float16") -> str:
+    """Hex digest of what decides the stored frames: the expert, how its frames were aligned, and their precision."""
+    parts: dict[str, Any] = {"expert": expert_fingerprint, "alignment": alignment, "version": TARGET_VERSION}
+    if dtype != "float16":  # absent for float16, so that stores made before there was a choice stay valid
+        parts["dtype"] = dtype
+    return digest(parts)
+
+
+def alignment_of(config: ExpertConfig, spec: ExpertSpec) -> Alignment:
+    """How an expert's frames are stored: as configured, else on the grid that holds fewer frames.
+
+    An expert slower than the block (PANNs, 3.125 Hz) stays at its own rate and is aligned when it is read.
+    """
+    return config.alignment or ("native" if spec.rate < BLOCK_RATE else "block")
 
 
 class TargetDataset:
@@ -63,7 +79,8 @@ class TargetDataset:
         self.meta = TargetMeta.model_validate_json((folder / _META).read_text())
         self.quarantine = Quarantine(folder)
         self._index = PartIndex(folder)
-        self._reader = PartReader(folder)
+        self._codec = CODECS[self.meta.dtype]
+        self._reader = PartReader(folder, self._codec)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TargetDataset, (self.folder,)
@@ -80,8 +97,12 @@ class TargetDataset:
 
     def clip_ids(self) -> set[str]:
         """Ids of all clips that are stored now, by whichever process."""
-        self._index.refresh()
-        return set(self._index.rows)
+        return set(self._refreshed())
+
+    def held(self, clip_ids: Iterable[str]) -> set[str]:
+        """Those of *clip_ids* that are stored now."""
+        rows = self._refreshed()
+        return {clip_id for clip_id in clip_ids if clip_id in rows}
 
     def __contains__(self, clip_id: str) -> bool:
         return self._locate(clip_id) is not None
@@ -102,9 +123,15 @@ class TargetDataset:
             raise TargetNotFound(f"{self.folder.name} has no targets of clip {clip_id[:16]}: {why}")
         return self._reader.read(*place)
 
-    def write(self, rows: Rows) -> Path:
-        """Add (clip id, frames (L, E)) rows as one part file; all of them appear at once."""
-        return write_part(self.folder, rows)
+    def write(self, rows: Rows) -> Path | None:
+        """Add (clip id, frames (L, E)) rows as one part file; all of them appear at once.
+
+        A clip that is stored already, by whichever process, is left out; None when nothing is left to write.
+        """
+        with only_writer(self.folder):
+            held = self.held(clip_id for clip_id, _ in rows)
+            new = [(clip_id, frames) for clip_id, frames in rows if clip_id not in held]
+            return write_part(self.folder, new, self._codec) if new else None
 
     def load_head(self) -> FrozenHead | None:
         """The teacher's frozen last layer, or None where it has none."""
@@ -113,6 +140,10 @@ class TargetDataset:
         head = HEAD_KINDS[self.meta.head_kind](**self.meta.head_config)
         head.load_state_dict(load_file(self.folder / _HEAD))
         return head.eval()
+
+    def _refreshed(self) -> dict[str, tuple[str, int]]:
+        self._index.refresh()
+        return self._index.rows
 
     def _locate(self, clip_id: str) -> tuple[str, int] | None:
         if clip_id not in self._index.rows:
@@ -149,10 +180,15 @@ class TargetStore:
         return [TargetDataset(path.parent) for path in sorted(self.folder.glob(f"*/{_META}"))]
 
     def open_or_create(
-        self, spec: ExpertSpec, expert_fingerprint: str, head: FrozenHead | None, alignment: Alignment
+        self,
+        spec: ExpertSpec,
+        expert_fingerprint: str,
+        head: FrozenHead | None,
+        alignment: Alignment,
+        dtype: Dtype = "float16",
     ) -> TargetDataset:
-        """The dataset of an expert at an alignment; safe when several processes create it at once."""
-        fingerprint = target_fingerprint(expert_fingerprint, alignment)
+        """The dataset of an expert at an alignment and precision; safe when several processes create it at once."""
+        fingerprint = target_fingerprint(expert_fingerprint, alignment, dtype)
         folder = self.folder / f"{spec.name}-{fingerprint[:16]}"
         if not (folder / _META).is_file():
             on_block = alignment == "block"
@@ -160,6 +196,7 @@ class TargetStore:
                 fingerprint=fingerprint,
                 expert_fingerprint=expert_fingerprint,
                 alignment=alignment,
+                dtype=dtype,
                 rate=BLOCK_RATE if on_block else spec.rate,
                 first_center=BLOCK_FIRST_CENTER if on_block else spec.first_center,
                 spec=spec.to_json(),

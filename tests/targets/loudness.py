@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,24 @@ class Loudness(Expert):
 def load(config: ExpertConfig, device: str = "cpu") -> Loudness:
     """The loader these tests hand to ``encode_corpus``: model "loudness16000" or "loudness32000"."""
     return Loudness(int(config.model.removeprefix("loudness")))
+
+
+FATAL_LEVEL = 0.8
+"""Peak at which the fragile teacher ends its process, as a crash in native code does."""
+
+
+def load_fragile(config: ExpertConfig, device: str = "cpu") -> Loudness:
+    """A teacher that a clip with a peak between ``FATAL_LEVEL`` and ``REFUSED_LEVEL`` kills, each time."""
+    expert = load(config, device)
+    plain = expert.encode
+
+    def encode(clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if any(np.abs(clip).max() > FATAL_LEVEL for clip in clips):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(clips)
+
+    expert.encode = encode  # type: ignore[method-assign]
+    return expert
 
 
 class Trouble:

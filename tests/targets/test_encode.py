@@ -20,7 +20,7 @@ from coat_ray.targets.plan import ClipRef
 from coat_ray.targets.report import EncodeProgress, LineProgress
 from coat_ray.targets.store import TargetStore
 
-from .loudness import Trouble, load
+from .loudness import Trouble, load, load_fragile
 
 EXPERTS = {"low": ExpertConfig(model="loudness16000"), "high": ExpertConfig(model="loudness32000", alignment="native")}
 SHARED = ResourcesConfig(encode_actors=1, encode_cpus=0.5)
@@ -154,10 +154,35 @@ def load_other_weights_later():
     return loader
 
 
-def test_a_cluster_that_is_too_small_is_an_error_and_not_a_wait(store, make_clip):
-    resources = ResourcesConfig(encode_actors=4, encode_cpus=1, encode_shared=False)
-    with pytest.raises(ValueError, match=r"8 encode actors need 9 CPUs and the cluster has 6"):
-        encode_corpus(refs(make_clip("a.wav")), EXPERTS, store, resources, load=load)
+@pytest.mark.parametrize(
+    ("resources", "needs"),
+    [
+        ({"encode_actors": 7, "encode_cpus": 1}, "7 encode actors need 7 CPUs and the cluster has 6"),
+        ({"encode_cpus": 2.5, "encode_shared": False}, "2 encode actors need 7.5 CPUs and the cluster has 6"),
+        ({"encode_pools": {"low": {"gpus": 0.25}}}, "2 encode actors need 0.25 GPUs and the cluster has 0"),
+        ({"encode_pools": {"low": {"min_actors": 13}}}, "14 encode actors need 7.5 CPUs and the cluster has 6"),
+    ],
+)
+def test_a_cluster_that_is_too_small_is_an_error_and_not_a_wait(store, make_clip, resources, needs):
+    with pytest.raises(ValueError, match=needs):
+        encode_corpus(refs(make_clip("a.wav")), EXPERTS, store, ResourcesConfig(**resources), load=load)
+
+
+def test_each_expert_has_a_pool_of_its_own_that_grows_between_its_bounds(store, make_clip):
+    uris = [make_clip(f"{i}.wav", seconds=8, hertz=100 * (i + 1)) for i in range(24)]
+    pools = {"low": {"max_actors": 2, "cpus": 0.3}, "high": {"min_actors": 2, "max_actors": 40, "cpus": 0.2}}
+    resources = ResourcesConfig(encode_cpus=0.5, encode_pools=pools)
+    report = encode_corpus(refs(*uris), EXPERTS, store, resources, load=load)
+    assert {e.present for e in report.experts.values()} == {24}
+    assert set(stored_rows(store).values()) == {1}
+
+
+def test_a_clip_that_kills_its_process_is_refused_alone(store, make_clip):
+    uris = [make_clip(f"{i}.wav", hertz=100 * (i + 1), peak=0.85 if i == 3 else 0.5) for i in range(8)]
+    report = encode_corpus(refs(*uris), EXPERTS, store, SHARED, load=load_fragile)
+    assert [(row.uri, row.reason) for row in report.quarantine] == [(uris[3], "crashed")]
+    assert {role: e.present for role, e in report.experts.items()} == {"low": 7, "high": 7}
+    assert set(stored_rows(store).values()) == {1}
 
 
 def test_progress_counts_up_to_the_total_and_the_table_names_each_role(store, make_clip):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coat_ray.targets.clips import ClipEntry, ClipIndex, file_state
+from coat_ray.audio_sources import source_states
+from coat_ray.targets.clips import ClipEntry, ClipIndex
 from coat_ray.targets.plan import Claims, ClipRef, ClipWork, absolute, make_batches, make_blocks, make_plan
 
 
@@ -13,36 +14,36 @@ def entry(uri: str, clip_id: str | None = None, reason: str | None = None) -> Cl
 
 
 def test_an_unknown_file_is_decoded_and_claimed_later():
-    plan = make_plan([ClipRef("/a.wav", 2.0)], {}, Claims({"panns": set()}))
-    assert plan.work == [ClipWork("/a.wav", -1, -1, 2.0)]
+    plan = make_plan([ClipRef("/a.wav", 2.0)], {"/a.wav": (5, 7)}, {}, Claims({"panns": set()}))
+    assert plan.work == [ClipWork("/a.wav", 5, 7, 2.0)]
 
 
 def test_a_known_clip_is_planned_for_what_it_lacks():
     claims = Claims({"panns": {"A"}, "spidr": set()})
-    plan = make_plan([ClipRef("/a.wav")], {"/a.wav": entry("/a.wav", "A")}, claims)
+    plan = make_plan([ClipRef("/a.wav")], {}, {"/a.wav": entry("/a.wav", "A")}, claims)
     assert [(work.clip_id, work.wanted) for work in plan.work] == [("A", ("spidr",))]
 
 
 def test_a_complete_clip_is_not_touched():
-    plan = make_plan([ClipRef("/a.wav")], {"/a.wav": entry("/a.wav", "A")}, Claims({"panns": {"A"}}))
+    plan = make_plan([ClipRef("/a.wav")], {}, {"/a.wav": entry("/a.wav", "A")}, Claims({"panns": {"A"}}))
     assert plan.work == []
     assert plan.known == {"A"}
 
 
 def test_a_file_that_is_known_not_to_decode_is_reported_and_not_tried_again():
     bad = entry("/a.wav", reason="truncated")
-    plan = make_plan([ClipRef("/a.wav")], {"/a.wav": bad}, Claims({"panns": set()}))
+    plan = make_plan([ClipRef("/a.wav")], {}, {"/a.wav": bad}, Claims({"panns": set()}))
     assert (plan.work, plan.bad) == ([], [bad])
 
 
 @pytest.mark.parametrize("reason", ["crashed", "too_long"])
 def test_a_file_that_failed_through_the_run_or_its_limits_is_tried_again(reason):
-    plan = make_plan([ClipRef("/a.wav")], {"/a.wav": entry("/a.wav", reason=reason)}, Claims({"panns": set()}))
+    plan = make_plan([ClipRef("/a.wav")], {}, {"/a.wav": entry("/a.wav", reason=reason)}, Claims({"panns": set()}))
     assert len(plan.work) == 1
 
 
 def test_a_file_named_by_several_rows_is_planned_once():
-    plan = make_plan([ClipRef("/a.wav"), ClipRef("/a.wav")], {}, Claims({"panns": set()}))
+    plan = make_plan([ClipRef("/a.wav"), ClipRef("/a.wav")], {}, {}, Claims({"panns": set()}))
     assert len(plan.work) == 1
 
 
@@ -85,17 +86,18 @@ def test_an_index_finds_a_file_until_it_changes(tmp_path):
     file = tmp_path / "a.wav"
     file.write_bytes(b"one")
     index = ClipIndex(tmp_path / "clips")
-    known = ClipEntry(str(file), *file_state(str(file)), "A", 16_000)
+    (state,) = source_states([str(file)]).values()
+    known = ClipEntry(str(file), *state, "A", 16_000)
     index.add([known])
-    assert index.find([str(file), "/other.wav"]) == {str(file): known}
+    assert index.find(source_states([str(file), "/other.wav"])) == {str(file): known}
     file.write_bytes(b"changed")
-    assert index.find([str(file)]) == {}
+    assert index.find(source_states([str(file)])) == {}
 
 
 def test_an_index_never_answers_for_a_file_that_is_not_there(tmp_path):
     index = ClipIndex(tmp_path / "clips")
     index.add([ClipEntry("/gone.wav", -1, -1, None, 0, "missing", "no such file")])
-    assert index.find(["/gone.wav"]) == {}
+    assert index.find(source_states(["/gone.wav"])) == {}
 
 
 def test_a_path_has_one_spelling_and_a_remote_address_stays(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import pytest
 
 from coat_ray.audio import DEFAULT_LIMITS, clip_id, load_audio
 from coat_ray.config import ExpertConfig
+from coat_ray.experts.registry import load_expert
+from coat_ray.targets import decode
 from coat_ray.targets.align import align, block_length
 from coat_ray.targets.decode import Decoder, work_table
 from coat_ray.targets.encode import open_datasets
@@ -44,6 +46,18 @@ def test_a_clip_is_decoded_at_each_rate_that_an_expert_takes(opened, make_clip):
     assert (row["clip_id"], row["num_samples"]) == (clip_id(at_16k), len(at_16k))
     np.testing.assert_array_equal(row["wave:16000"], at_16k)
     np.testing.assert_array_equal(row["wave:32000"], load_audio(uri, 32_000))
+
+
+def test_a_clip_is_decoded_once_for_all_rates(opened, make_clip, monkeypatch):
+    _, tasks = opened
+    decoded = []
+    plain = decode.decode_audio
+    monkeypatch.setattr(decode, "decode_audio", lambda uri, limits: decoded.append(uri) or plain(uri, limits))
+    uri = make_clip("a.wav", rate=44_100)
+    row = decoder_for(tasks)(table_of(uri)).to_pylist()[0]
+    assert decoded == [uri]
+    for rate in (16_000, 32_000):
+        np.testing.assert_array_equal(row[f"wave:{rate}"], load_audio(uri, rate))
 
 
 def test_only_the_rates_of_what_a_known_clip_lacks_are_decoded(opened, make_clip):
@@ -165,3 +179,34 @@ def test_a_machine_with_other_weights_is_refused(opened):
     datasets, _ = opened
     with pytest.raises(RuntimeError, match="different weights or code"):
         Filler(load(EXPERTS["high"]), datasets["low"], batch_seconds=8)
+
+
+def test_what_another_job_stored_meanwhile_is_not_encoded_again(opened, make_clip):
+    datasets, tasks = opened
+    uris = [make_clip(f"{i}.wav", hertz=100 * (i + 1)) for i in range(2)]
+    table = decoder_for(tasks)(table_of(*uris))
+    datasets["low"].write([(clip_id(load_audio(uris[0], 16_000)), np.zeros((3, 2)))])
+    pool = pool_for(tasks[:1])
+    assert pool(table).column(f"state:{tasks[0].name}").to_pylist() == ["stored", "stored"]
+    assert pool._fillers[0].expert.calls == [1]
+    assert len(datasets["low"]) == 2
+
+
+@pytest.mark.parametrize("model", ["spidr", "panns", "emotion2vec", "basic_pitch"])
+def test_a_stored_target_does_not_depend_on_the_batch_it_was_made_in(tmp_path, model):
+    config = ExpertConfig(model=model)
+    expert = load_expert(config)
+    rng = np.random.default_rng(0)
+    clips = []
+    for i, seconds in enumerate((0.8, 1.3, 0.8, 2.1, 1.3)):
+        wave = 0.1 * rng.normal(size=int(seconds * expert.spec.sample_rate)).astype(np.float32)
+        clips.append(Clip(str(i), f"/{i}.wav", wave, int(seconds * 16_000)))
+    stored = {}
+    for name, batches in (("together", [clips]), ("alone", [[clip] for clip in clips])):
+        datasets, _ = open_datasets({"role": config}, TargetStore(tmp_path / name))
+        filler = Filler(expert, datasets["role"], batch_seconds=32)
+        assert all(filler.fill(batch) == ["stored"] * len(batch) for batch in batches)
+        stored[name] = [datasets["role"].read(clip.clip_id).astype(np.float32) for clip in clips]
+    largest = max(np.abs(frames).max() for frames in stored["alone"])
+    for together, alone in zip(stored["together"], stored["alone"], strict=True):
+        assert np.abs(together - alone).max() <= 1e-4 * max(1.0, largest)

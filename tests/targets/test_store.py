@@ -4,16 +4,20 @@ import json
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from coat_ray.config import ExpertConfig
 from coat_ray.experts.base import ClassifierHead, ContourHead, ExpertSpec
+from coat_ray.provenance import fingerprint as digest
 from coat_ray.targets import parts
 from coat_ray.targets.quarantine import QuarantineRow
-from coat_ray.targets.store import TargetDataset, TargetNotFound, TargetStore, target_fingerprint
+from coat_ray.targets.store import TargetDataset, TargetNotFound, TargetStore, alignment_of, target_fingerprint
 
 SPEC = ExpertSpec(
     name="toy",
@@ -78,11 +82,50 @@ def test_rows_are_found_across_row_groups_and_parts(dataset, monkeypatch):
         np.testing.assert_array_equal(dataset.read(clip_id), expected)
 
 
-def test_writing_the_same_clips_again_replaces_the_part(dataset):
+def test_a_clip_that_is_stored_is_not_stored_again(dataset):
     dataset.write([("a", frames(1))])
-    dataset.write([("a", frames(2))])
-    assert len(list(dataset.folder.glob("part-*.parquet"))) == 1
-    np.testing.assert_array_equal(dataset.read("a"), frames(2))
+    assert dataset.write([("a", frames(2))]) is None
+    dataset.write([("a", frames(2)), ("b", frames(3))])
+    rows = [i for part in dataset.folder.glob("part-*") for i in pq.read_table(part).column("clip_id").to_pylist()]
+    assert sorted(rows) == ["a", "b"]
+    np.testing.assert_array_equal(dataset.read("a"), frames(1))
+
+
+def test_writers_that_race_store_each_clip_once(dataset):
+    rows = [(f"clip{i}", frames(i)) for i in range(40)]
+
+    def write(shift: int) -> None:
+        own, turned = TargetDataset(dataset.folder), rows[shift:] + rows[:shift]
+        for start in range(0, len(rows), 5):
+            own.write(turned[start : start + 5])
+
+    with ThreadPoolExecutor(4) as writers:  # the lock holds between open files, so threads stand for processes
+        list(writers.map(write, (0, 3, 17, 0)))
+    ids = [i for part in dataset.folder.glob("part-*") for i in pq.read_table(part).column("clip_id").to_pylist()]
+    assert sorted(ids) == sorted(name for name, _ in rows)
+
+
+@pytest.fixture
+def small(store):
+    return store.open_or_create(SPEC, "e" * 64, None, "block", "int8")
+
+
+def test_int8_frames_come_back_within_half_a_step_of_their_channel(small):
+    exact = frames(1, 50).astype(np.float32) * [1, 100, 0.01]
+    small.write([("a", exact), ("silence", np.zeros((4, 3)))])
+    back = small.read("a")
+    assert back.dtype == np.float16
+    half_a_step = np.abs(exact).max(axis=0) / 127 / 2
+    assert (np.abs(back - exact) <= half_a_step * 1.01 + np.abs(exact) * 2**-10).all()
+    np.testing.assert_array_equal(small.read("silence"), np.zeros((4, 3)))
+
+
+def test_int8_parts_carry_scales_and_their_own_error(small):
+    exact = frames(1, 50).astype(np.float32)
+    table = pq.read_table(small.write([("a", exact)])).to_pydict()
+    restored = np.array(table["frames"][0]).reshape(50, 3) * table["scale"][0]
+    assert table["error"][0] == pytest.approx(np.linalg.norm(restored - exact) / np.linalg.norm(exact), rel=1e-2)
+    assert 0 < table["error"][0] < 0.01
 
 
 def test_an_open_dataset_sees_parts_that_others_write(dataset):
@@ -176,6 +219,18 @@ def test_the_fingerprint_covers_expert_and_alignment(store):
     assert len(made) == 4
     assert {dataset.fingerprint for dataset in store.datasets()} == made
     assert target_fingerprint("e" * 64, "block") in made
+
+
+def test_the_fingerprint_covers_the_precision_and_float16_keeps_the_one_it_always_had(store):
+    assert target_fingerprint("e" * 64, "block", "int8") != target_fingerprint("e" * 64, "block")
+    assert target_fingerprint("e" * 64, "block") == digest({"expert": "e" * 64, "alignment": "block", "version": 1})
+
+
+@pytest.mark.parametrize(("rate", "stored"), [(3.125, "native"), (50.0, "block")])
+def test_an_expert_slower_than_the_block_stays_at_its_own_rate(rate, stored):
+    spec = replace(SPEC, rate=rate)
+    assert alignment_of(ExpertConfig(model="toy", alignment=None), spec) == stored
+    assert alignment_of(ExpertConfig(model="toy", alignment="block"), spec) == "block"
 
 
 def test_meta_states_rate_and_first_centre_as_stored(store):
