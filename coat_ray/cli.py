@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from coat_ray import __version__
-from coat_ray.commands import ask, config, encode, evaluate, experts, records, train
+from coat_ray.commands import ask, config, encode, evaluate, experts, records, targets, train
 
 
 def _on_demand(module: str) -> type[TyperGroup]:
@@ -46,6 +46,7 @@ app.add_typer(
     help="Build corpora and look into them.",
 )
 app.add_typer(experts.app, name="experts")
+app.add_typer(targets.app, name="targets")
 app.command()(ask.ask)
 app.command()(encode.encode)
 app.command()(train.train)

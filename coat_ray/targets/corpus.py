@@ -14,7 +14,7 @@ from coat_ray.targets.encode import encode_corpus
 from coat_ray.targets.plan import ClipRef, absolute
 from coat_ray.targets.pool import LoadExpert
 from coat_ray.targets.report import EncodeReport, OnProgress
-from coat_ray.targets.store import TargetStore
+from coat_ray.targets.store import TargetStore, alignment_of, target_fingerprint
 
 ENCODED = ("train.jsonl", "validation.jsonl")
 """Splits that need targets: to learn from, and to measure distillation on. The test split is only asked about."""
@@ -31,6 +31,15 @@ def encode_run(
     clips = [clip for name in ENCODED for clip in clip_refs(read_manifest(corpus / name))]
     limits = replace(DEFAULT_LIMITS, max_seconds=config.corpus.max_seconds)
     return encode_corpus(clips, config.experts, store, config.resources, progress, load=load, limits=limits)
+
+
+def target_fingerprints(config: RunConfig, load: LoadExpert = load_expert) -> set[str]:
+    """Fingerprints of the datasets that a run reads; loads its experts, because their weights are part of them."""
+    found = set()
+    for wanted in config.experts.values():
+        expert = load(wanted, "cpu")
+        found.add(target_fingerprint(expert.fingerprint, alignment_of(wanted, expert.spec), wanted.dtype))
+    return found
 
 
 def clip_refs(manifest: Manifest) -> Iterator[ClipRef]:
