@@ -63,8 +63,8 @@ def config(tmp_path):
     return load_config(path, RunConfig)
 
 
-@pytest.fixture
-def registered(monkeypatch):
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch):
     for name, place in LINE.items():
         monkeypatch.setitem(EXPERTS, name, place)
 
@@ -75,7 +75,6 @@ def test_the_new_expert_hears_the_note_that_sounds(name):
     assert NAMES[frames.mean(0).argmax()] == name
 
 
-@pytest.mark.usefixtures("registered")
 def test_the_new_expert_is_listed_and_drawn():
     found = entry("chroma")
     assert (found.spec.width, found.path, found.size) == (12, None, None)
@@ -84,7 +83,7 @@ def test_the_new_expert_is_listed_and_drawn():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_cluster", "registered")
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_model_trains_with_the_new_expert(config, coat_home, tmp_path):
     storage = Storage(coat_home)
     report = encode_run(config, tmp_path, TargetStore(storage.targets), load=load)
