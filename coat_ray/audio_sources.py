@@ -227,11 +227,18 @@ def _read_cell(cell: Cell) -> bytes:
     if isinstance(value, dict):
         data, name = value.get("bytes"), value.get("path")
         if data is None and name:
-            return _whole(name if "://" in name else Path(cell.file).parent / name)
+            return _whole(_beside(cell.file, name))
         value = data
     if not isinstance(value, bytes):
         raise MissingAudioError(f"{cell.file} holds no audio in column {cell.column!r}, row {cell.row}")
     return value
+
+
+def _beside(file: str, name: str) -> str | Path:
+    """*name* as the table *file* means it: a URI, or relative to where the table lies."""
+    if "://" in name or "://" not in file:
+        return name if "://" in name else Path(file).parent / name
+    return f"{file.rpartition('/')[0]}/{name}"
 
 
 def _whole(source: str | Path) -> bytes:

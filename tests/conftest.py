@@ -8,6 +8,8 @@ import pytest
 
 from coat_ray.cluster import LIGHT
 
+from .objects import ObjectStore, serve_objects
+
 RAY_SETTINGS = {**LIGHT, "RAY_AUTH_MODE": "disabled", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 
 
@@ -17,6 +19,13 @@ def coat_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "coat"
     monkeypatch.setenv("COAT_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[ObjectStore]:
+    """A local S3 server with an empty bucket ``clips``."""
+    with serve_objects() as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Manifests: one conversation per row, in the message format of ms-swift and LLaMA-Factory.
 
-A row names its clips in ``audios`` (paths relative to the manifest, absolute paths, or URIs); every ``<audio>`` mark
-in the messages stands for the next of them. The last message is the assistant's reference answer.
+A row names its clips in ``audios``: paths relative to the manifest, absolute paths, URIs, or cells of a Parquet file
+(``clips.parquet#audio=12``). Every ``<audio>`` mark in the messages stands for the next of them. The last message is
+the assistant's reference answer.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from coat_ray.targets.report import EncodeProgress, EncodeReport, ExpertReport, 
 from coat_ray.targets.store import TargetDataset, TargetStore, alignment_of
 
 _INDEX_EVERY = 60.0  # seconds between additions to the clip index; what a dead job had not added is decoded again
-_DIED = "the process that worked on it died each time: out of memory, or a crash inside a decoder or an expert"
+_DIED = "its process died each time (out of memory, a crash in a decoder or expert); the log of the run says more"
 
 
 def encode_corpus(

@@ -25,7 +25,7 @@ from coat_ray.targets.plan import Claims, ClipWork, make_blocks
 from coat_ray.targets.pool import ExpertPool, ExpertTask, LoadExpert
 
 _MAX_RESTARTS = 20  # of one actor: a process that dies while it starts must not start forever
-_MAX_RETRIES = 3
+_MAX_RETRIES = 2
 _LOST_BLOCKS, _LOST_SHARE = 16, 20  # blocks that a run may lose before it stops: so many, or one in so many
 
 

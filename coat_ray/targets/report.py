@@ -13,6 +13,8 @@ from rich.table import Table
 
 from coat_ray.targets.quarantine import QuarantineRow
 
+_SHOWN = 5  # refused clips in the summary
+
 
 @dataclass(frozen=True)
 class EncodeProgress:
@@ -80,8 +82,15 @@ class EncodeReport:
         if self.quarantine:
             reasons = Counter(row.reason for row in self.quarantine)
             console.print("quarantine: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()))
-            for row in self.quarantine[:5]:
-                console.print(f"  {row.uri}: {row.message}", highlight=False, markup=False)
+            for row in self.quarantine[:_SHOWN]:
+                console.print(f"  {_on_one_line(f'{row.uri}: {row.message}')}", highlight=False, markup=False)
+            if len(self.quarantine) > _SHOWN:
+                console.print(f"  and {len(self.quarantine) - _SHOWN} more")
+
+
+def _on_one_line(text: str) -> str:
+    """File names may hold line breaks and escape codes."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class LineProgress:

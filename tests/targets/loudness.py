@@ -91,9 +91,20 @@ class Trouble:
             elif not self.marker.exists():
                 self.marker.touch()
                 if self.kind == "dies":
-                    os._exit(1)
+                    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
                 raise RuntimeError("out of memory")
             return plain(clips)
 
         expert.encode = encode  # type: ignore[method-assign]
         return expert
+
+
+class In:
+    """A loader that sets environment variables where it runs, as a cluster's nodes have them."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def __call__(self, config: ExpertConfig, device: str = "cpu") -> Loudness:
+        os.environ.update(self.environment)
+        return load(config, device)

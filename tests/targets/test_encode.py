@@ -2,12 +2,7 @@
 
 import io
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -111,32 +106,6 @@ def test_an_actor_that_dies_is_started_again_and_nothing_is_lost(store, make_cli
     report = encode_corpus(refs(*uris), EXPERTS, store, SHARED, load=trouble)
     assert {e.present for e in report.experts.values()} == {4}
     assert set(stored_rows(store).values()) == {1}
-
-
-@pytest.mark.slow
-def test_a_killed_job_continues_with_no_row_twice_and_none_lost(store, make_clip, tmp_path, ray_cluster):
-    uris = [make_clip(f"{i}.wav", seconds=8.0, hertz=100 * (i + 1)) for i in range(20)]
-    code = f"""
-import ray; ray.init({ray_cluster!r}, log_to_driver=False)
-from tests.targets.test_encode import *
-encode_corpus(refs(*{uris!r}), EXPERTS, TargetStore({str(store.folder)!r}), SHARED, load=Trouble("slow", Path("/")))
-"""
-    job = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], start_new_session=True)
-    try:
-        deadline = time.monotonic() + 300  # a busy machine takes minutes to start the actors
-        while not stored_rows(store) and job.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-    finally:
-        os.killpg(job.pid, signal.SIGKILL)
-        job.wait()
-    before = stored_rows(store)
-    assert 0 < len(before) < 40
-    time.sleep(1.0)  # Ray ends the actors of a driver that is gone
-    report = encode_corpus(refs(*uris), EXPERTS, store, SHARED, load=load)
-    assert {e.present for e in report.experts.values()} == {20}
-    rows = stored_rows(store)
-    assert len(rows) == 40
-    assert set(rows.values()) == {1}
 
 
 def test_weights_that_differ_between_machines_stop_the_run_in_words(store, make_clip):
