@@ -26,7 +26,7 @@ from coat_ray.corpus.soundworld.questions import QA, ask
 from coat_ray.corpus.soundworld.render import SAMPLE_RATE, render
 from coat_ray.corpus.soundworld.splits import SPLITS, TIMBRES, VOICES, Split
 
-VERSION = "1"
+VERSION = "2"
 LICENCE = "Apache-2.0"
 OPUS_COMPRESSION = 0.975
 """libsndfile's scale; gives about 16 kbit/s at 16 kHz mono."""

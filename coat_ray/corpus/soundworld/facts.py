@@ -138,7 +138,7 @@ def sample_melody(split: Split, rng: np.random.Generator) -> MelodyFacts:
     timbre = _timbre(split, rng)
     detune = float(rng.uniform(-8, 8))
     while True:
-        midi = rng.choice(np.arange(words.LOWEST_MIDI, words.HIGHEST_MIDI + 1), int(rng.integers(2, 5)), replace=False)
+        midi = rng.choice(words.SCALE, int(rng.integers(2, 5)), replace=False)
         if rng.random() < 0.5:
             midi = np.sort(midi)[:: int(rng.choice((-1, 1)))]
         seconds = float(rng.uniform(1.3, 2.2)) / len(midi)

@@ -198,7 +198,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "choose_background": tuple(words.EVENTS),
     "choose_affect": words.AFFECTS,
     "choose_instrument": tuple(words.INSTRUMENTS),
-    "choose_note": words.PITCH_CLASSES,
+    "choose_note": tuple(words.note_name(midi) for midi in words.SCALE),
 }
 """Skills asked as a choice of three, with the pool from which wrong options are drawn."""
 

@@ -22,8 +22,8 @@ AFFECTS = ("angry", "happy", "sad", "calm")
 SEXES = ("man", "woman")
 
 PITCH_CLASSES = ("c", "c sharp", "d", "d sharp", "e", "f", "f sharp", "g", "g sharp", "a", "a sharp", "b")
-LOWEST_MIDI, HIGHEST_MIDI = 60, 83
-"""C4 to B5."""
+SCALE = (72, 74, 76, 77, 79, 81, 83)
+"""MIDI numbers of the notes that are played: C major from C5 to B5, so that every name is one pitch."""
 
 
 @dataclass(frozen=True)
