@@ -19,7 +19,7 @@ from coat_ray.corpus.soundworld.instructions import HELD_OUT_FORMS, SHARED_FORMS
 from coat_ray.corpus.soundworld.questions import ask
 from coat_ray.corpus.soundworld.render import render
 from coat_ray.corpus.soundworld.splits import Split
-from coat_ray.corpus.soundworld.vocabulary import HIGHEST_MIDI, LOWEST_MIDI, note_name
+from coat_ray.corpus.soundworld.vocabulary import SCALE, note_name
 
 SHARES: dict[Kind, float] = {
     "speech": 0.30,
@@ -113,7 +113,7 @@ def in_words(facts: ClipFacts) -> str:
         said = facts.speech.words
         parts.insert(0, f"{facts.speech.affect} {facts.speech.voice.sex} says {said}")
     if facts.melody:
-        middle = (LOWEST_MIDI + HIGHEST_MIDI + 1) // 2
+        middle = SCALE[len(SCALE) // 2]
         heights = ["high" if note.midi >= middle else "low" for note in facts.melody.notes]
         names = [note_name(note.midi) for note in facts.melody.notes]
         notes = " , ".join(map(" ".join, zip(heights, names, strict=True)))

@@ -29,6 +29,9 @@ SEMITONE_BINS = 84
 """Log-frequency bins of the constant-Q target: seven octaves of semitones from C2, as in MERT's musical teacher."""
 WINDOW = 16
 """Batches that are drawn together and sorted by length."""
+LONGEST_GAP = 128
+"""Positions left free before the assistant's header, in half of the rows: a large language model has met answers far
+from and near to what they are about, and a small one that has not loses its way when a block comes between."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class BaseTrainer:
             "semitones": recipe.semitone_weight,
             "ctc": recipe.ctc_weight,
         }
+        self._gaps = np.random.default_rng([recipe.seed, 1])
         self.optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01)
 
     def run(self, examples: Sequence[Example], report: Callable[[int, dict[str, float]], None]) -> None:
@@ -91,17 +95,17 @@ class BaseTrainer:
         rng, rows = np.random.default_rng(self.recipe.seed), self.recipe.batch_rows
         for start in range(0, self.recipe.steps, WINDOW):
             window = [examples[i] for i in rng.integers(len(examples), size=WINDOW * rows)]
-            window.sort(key=lambda e: 0 if e.signal is None else len(e.signal))
+            window.sort(key=lambda e: 0 if e.signal is None else self.backbone.front.audio_length(len(e.signal)))
             for i in rng.permutation(WINDOW)[: self.recipe.steps - start]:
                 yield window[i * rows : (i + 1) * rows]
 
     def losses(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """The four losses of a batch."""
-        signals = [e.signal for e in examples if e.signal is not None]
+        signals = [self.backbone.front.heard(e.signal) for e in examples if e.signal is not None]
         audio, z_audio = self._hear(signals)
         ids_BS, mask_BS, audio_BS, response_BS = self._layouts(examples)
         x_BSD = self.backbone.embed(ids_BS, audio_BS, z_audio)
-        hidden_BSD = self.backbone.decode(x_BSD, mask_BS)
+        hidden_BSD = self.backbone.decode(x_BSD, mask_BS, positions_BS=self._positions(ids_BS))
         logits = self.backbone.lm_head(hidden_BSD[:, :-1][response_BS[:, 1:]])
         answer = F.cross_entropy(logits, ids_BS[:, 1:][response_BS[:, 1:]])
         spoken = [e.transcript for e in examples if e.signal is not None] or [""]
@@ -136,6 +140,15 @@ class BaseTrainer:
             stack([x.audio for x in layouts], False),
             stack([x.response for x in layouts], False),
         )
+
+    def _positions(self, ids_BS: Tensor) -> Tensor:
+        """Position ids (B, S) with a gap of random length before the assistant's header."""
+        rows, width = ids_BS.shape
+        start = self.backbone.front.tokenizer.convert_tokens_to_ids("<|im_start|>")
+        header_B = width - 1 - (ids_BS == start).long().flip(1).argmax(1)
+        drawn = self._gaps.integers(1, LONGEST_GAP + 1, rows) * (self._gaps.random(rows) < 0.5)
+        steps = torch.arange(width)
+        return steps + torch.from_numpy(drawn)[:, None] * (steps >= header_B[:, None])
 
     def _mel_loss(self, audio: AudioFeatures, z_audio: Tensor) -> Tensor:
         clips = zip(audio.features_NMF, audio.lengths_N.tolist(), strict=True)
