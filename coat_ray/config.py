@@ -155,6 +155,9 @@ class ResourcesConfig(Section):
         default_factory=dict, description="role -> actors of that expert, where experts have pools of their own"
     )
     encode_batch_seconds: float = Field(32, gt=0, description="audio in one call of an expert, padding included")
+    stream_targets: bool = Field(
+        False, description="experts run beside training and feed it, and nothing is stored; each worker has its own"
+    )
     decode_tasks: int = Field(2, ge=1, description="decoding tasks at a time where experts have pools of their own")
 
     @model_validator(mode="after")

@@ -66,29 +66,49 @@ class Pipeline:
             ValueError: the cluster has too few resources, so that the pipeline would wait forever.
             EncodeError: an actor could not start, or many blocks were lost.
         """
-        self._check_cluster()
-        decoder = Decoder(
-            {task.name: task.sample_rate for task in self.tasks}, self.limits, _claim_through_actor(claims)
-        )
         blocks = [[clip] for clip in work] if self.alone else make_blocks(work, self.resources.encode_actors)
-        with _ray_data(may_lose=max(_LOST_BLOCKS, len(blocks) // _LOST_SHARE)):
+        may_lose = max(_LOST_BLOCKS, len(blocks) // _LOST_SHARE)
+        try:
+            yield from self._run(blocks, _claim_through_actor(claims), may_lose)
+        except RayError as error:
+            raise EncodeError(
+                f"encoding stopped: {_cause(error)}; what is stored stays, run it again to go on"
+            ) from error
+
+    def frames(self, blocks: Sequence[Sequence[ClipWork]]) -> Iterator[pa.Table]:
+        """Encode *blocks* in their order and store nothing: the frames of every expert come in the tables.
+
+        Ray Data holds the pipeline back while nobody takes the tables, so it runs ahead only as far as memory allows.
+
+        Raises:
+            ValueError: the cluster has too few resources. EncodeError: an actor could not start, or a block was lost.
+        """
+        every = tuple(task.name for task in self.tasks)
+        try:
+            yield from self._run(blocks, _Always(every), may_lose=0, frames=True)
+        except RayError as error:
+            raise EncodeError(f"the experts beside training stopped: {_cause(error)}") from error
+
+    def _run(
+        self, blocks: Sequence[Sequence[ClipWork]], claim: Claim, may_lose: int, *, frames: bool = False
+    ) -> Iterator[pa.Table]:
+        self._check_cluster()
+        decoder = Decoder({task.name: task.sample_rate for task in self.tasks}, self.limits, claim)
+        with _ray_data(may_lose=may_lose, ordered=frames):
             tables = ray.data.from_blocks([work_table(block) for block in blocks])
-            outcomes = self._shared(tables, decoder) if self._is_shared else self._apart(tables, decoder)
-            try:
-                yield from outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-            except RayError as error:
-                cause = str(error).strip().splitlines()[-1].strip()  # Ray's text ends with what the actor met
-                raise EncodeError(f"encoding stopped: {cause}; what is stored stays, run it again to go on") from error
+            encode = self._shared if self._is_shared else self._apart
+            outcomes = encode(tables, decoder, frames=frames)
+            yield from outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
     @property
     def _is_shared(self) -> bool:
         wanted = self.resources
         return not (wanted.encode_gpus or wanted.encode_pools) if wanted.encode_shared is None else wanted.encode_shared
 
-    def _shared(self, blocks: Dataset, decoder: Decoder) -> Dataset:
-        return self._pooled(blocks, self.tasks, self._pools()[0], keep_rates=[], decoder=decoder)
+    def _shared(self, blocks: Dataset, decoder: Decoder, *, frames: bool) -> Dataset:
+        return self._pooled(blocks, self.tasks, self._pools()[0], keep_rates=[], decoder=decoder, frames=frames)
 
-    def _apart(self, blocks: Dataset, decoder: Decoder) -> Dataset:
+    def _apart(self, blocks: Dataset, decoder: Decoder, *, frames: bool) -> Dataset:
         def decode(table: pa.Table) -> pa.Table:
             return decoder(table)
 
@@ -102,7 +122,7 @@ class Pipeline:
         )
         for place, (task, pool) in enumerate(zip(self.tasks, self._pools(), strict=True)):
             later = sorted({other.sample_rate for other in self.tasks[place + 1 :]})
-            data = self._pooled(data, [task], pool, keep_rates=later, decoder=None)
+            data = self._pooled(data, [task], pool, keep_rates=later, decoder=None, frames=frames)
         return data
 
     def _pools(self) -> list[Pool]:
@@ -122,7 +142,14 @@ class Pipeline:
         ]
 
     def _pooled(
-        self, data: Dataset, tasks: Sequence[ExpertTask], pool: Pool, *, keep_rates: Sequence[int], decoder: Any
+        self,
+        data: Dataset,
+        tasks: Sequence[ExpertTask],
+        pool: Pool,
+        *,
+        keep_rates: Sequence[int],
+        decoder: Decoder | None,
+        frames: bool,
     ) -> Dataset:
         # Not map_batches, which with GPUs refuses batch_size=None: a block must stay one batch, and one part file.
         return data.map_batches_internal(
@@ -134,6 +161,7 @@ class Pipeline:
                 "batch_seconds": self.resources.encode_batch_seconds,
                 "keep_rates": list(keep_rates),
                 "decoder": decoder,
+                "frames": frames,
             },
             batch_size=None,
             batch_format="pyarrow",
@@ -179,10 +207,26 @@ def _claim_through_actor(claims: Claims) -> Claim:
     return claim
 
 
+@dataclass(frozen=True)
+class _Always:
+    """A claim that wants every clip from every expert."""
+
+    datasets: tuple[str, ...]
+
+    def __call__(self, clips: list[tuple[str, str]]) -> list[tuple[str, ...]]:
+        return [self.datasets] * len(clips)
+
+
+def _cause(error: RayError) -> str:
+    """The last line of Ray's text, which ends with what the actor met."""
+    return str(error).strip().splitlines()[-1].strip()
+
+
 @contextmanager
-def _ray_data(may_lose: int) -> Iterator[None]:
+def _ray_data(may_lose: int, *, ordered: bool) -> Iterator[None]:
     """Ray Data without its bars and notes, which speak of blocks and fill a job's log; it may lose so many blocks."""
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+    kept_order, context.execution_options.preserve_order = context.execution_options.preserve_order, ordered
     settings = {"enable_progress_bars": False, "print_on_execution_start": False, "max_errored_blocks": may_lose}
     before, level = {name: getattr(context, name) for name in settings}, logger.level
     for name, value in settings.items():
@@ -196,4 +240,5 @@ def _ray_data(may_lose: int) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(context, name, value)
+        context.execution_options.preserve_order = kept_order
         logger.setLevel(level)

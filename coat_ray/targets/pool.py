@@ -6,7 +6,7 @@ An actor hosts one expert, or several cheap ones: then importing torch and passi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +85,11 @@ class Filler:
         states = dict(zip((clip.clip_id for clip in todo), self._fill(todo), strict=True))
         return [states.get(clip.clip_id, STORED) for clip in clips]
 
+    def frames(self, clips: Sequence[Clip]) -> list[np.ndarray | RejectedError]:
+        """Encode clips and store nothing: the frames of each as they would be stored, or why there are none."""
+        results = self._results(clips)
+        return [results[i] for i in range(len(clips))]
+
     def _fill(self, clips: Sequence[Clip]) -> list[str]:
         results = self._results(clips)
         stored = [(clips[i].clip_id, frames) for i, frames in results.items() if isinstance(frames, np.ndarray)]
@@ -147,17 +152,23 @@ class ExpertPool:
         batch_seconds: float,
         keep_rates: Sequence[int] = (),
         decoder: Decoder | None = None,
+        frames: bool = False,
     ) -> None:
         """*keep_rates*: sample rates that later pools still need; other waveforms leave the table here.
 
-        With a *decoder* the actor takes tables of work and decodes them itself.
+        With a *decoder* the actor takes tables of work and decodes them itself. With *frames* it stores nothing and
+        adds the frames to the table instead.
         """
-        self._decoder = decoder
+        self._decoder, self._frames = decoder, frames
         self._fillers = [Filler(load(task.config, device), TargetDataset(task.folder), batch_seconds) for task in tasks]
         self._keep = {wave_column(rate) for rate in keep_rates}
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Encode what each row wants; adds ``state:<dataset>`` and ``seconds:<dataset>``, drops used waveforms."""
+        """Encode what each row wants; adds ``state:<dataset>`` and ``seconds:<dataset>``, drops used waveforms.
+
+        Where frames are not stored, the columns of a part file follow as ``<column>:<dataset>``, empty where a row has
+        none.
+        """
         if self._decoder is not None:
             table = self._decoder(table)
         wanted = table.column("wanted").to_pylist()
@@ -165,7 +176,12 @@ class ExpertPool:
             name = filler.dataset.folder.name
             rows = [row for row, names in enumerate(wanted) if name in names]
             started = time.perf_counter()
-            states = dict(zip(rows, filler.fill(_clips(table, rows, filler.expert.spec.sample_rate)), strict=True))
+            clips = _clips(table, rows, filler.expert.spec.sample_rate)
+            if self._frames:
+                table, found = _with_frames(table, filler, dict(zip(rows, filler.frames(clips), strict=True)))
+            else:
+                found = filler.fill(clips)
+            states = dict(zip(rows, found, strict=True))
             spent = (time.perf_counter() - started) / max(1, len(rows))
             column = [states.get(row) for row in range(len(table))]
             table = table.append_column(f"state:{name}", pa.array(column, pa.string()))
@@ -173,6 +189,18 @@ class ExpertPool:
             table = table.append_column(f"seconds:{name}", pa.array(seconds, pa.float64()))
         used = [c for c in table.column_names if c.startswith("wave:") and c not in self._keep]
         return table.drop_columns(used)
+
+
+def _with_frames(
+    table: pa.Table, filler: Filler, results: Mapping[int, np.ndarray | RejectedError]
+) -> tuple[pa.Table, list[str]]:
+    """The table with one expert's frames, and the state of each row that it wanted."""
+    nothing = np.zeros((0, filler.expert.spec.width), np.float16)
+    frames = {row: result for row, result in results.items() if isinstance(result, np.ndarray)}
+    columns = filler.dataset.codec.encode([frames.get(row, nothing) for row in range(len(table))])
+    for column, values in columns.items():
+        table = table.append_column(f"{column}:{filler.dataset.folder.name}", values)
+    return table, [STORED if isinstance(result, np.ndarray) else result.reason for result in results.values()]
 
 
 def _clips(table: pa.Table, rows: Sequence[int], rate: int) -> list[Clip]:

@@ -79,8 +79,8 @@ class TargetDataset:
         self.meta = TargetMeta.model_validate_json((folder / _META).read_text())
         self.quarantine = Quarantine(folder)
         self._index = PartIndex(folder)
-        self._codec = CODECS[self.meta.dtype]
-        self._reader = PartReader(folder, self._codec)
+        self.codec = CODECS[self.meta.dtype]
+        self._reader = PartReader(folder, self.codec)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TargetDataset, (self.folder,)
@@ -131,7 +131,7 @@ class TargetDataset:
         with only_writer(self.folder):
             held = self.held(clip_id for clip_id, _ in rows)
             new = [(clip_id, frames) for clip_id, frames in rows if clip_id not in held]
-            return write_part(self.folder, new, self._codec) if new else None
+            return write_part(self.folder, new, self.codec) if new else None
 
     def load_head(self) -> FrozenHead | None:
         """The teacher's frozen last layer, or None where it has none."""

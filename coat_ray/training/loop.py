@@ -105,9 +105,11 @@ def _start(task: WorkerTask, parts: Parts, checkpoint: Checkpoint | None, world:
 
 def _batches(task: WorkerTask, parts: Parts, first_step: int, rank: int, world: int) -> Iterator[Batch]:
     """This worker's part of every global batch that is still to come."""
-    for step in range(first_step, parts.plan.total_steps):
-        stage = task.config.stages[parts.plan.stage_at(step)]
-        yield parts.collate(parts.plan.shard(step, rank, world), task.active(stage))
+    steps = range(first_step, parts.plan.total_steps)
+    shards = [parts.plan.shard(step, rank, world) for step in steps]
+    parts.announce(shards)
+    for step, rows in zip(steps, shards, strict=True):
+        yield parts.collate(rows, task.active(task.config.stages[parts.plan.stage_at(step)]))
 
 
 def _start_of(config: RunConfig, stage_index: int) -> int:

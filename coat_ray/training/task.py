@@ -14,16 +14,22 @@ from coat_ray.training.stages import Plan, make_plan
 Collate = Callable[[Sequence[str], Iterable[str]], Batch]
 
 
+def _needs_no_notice(steps: Sequence[Sequence[str]]) -> None:
+    """What is stored can be read in any order."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """Plan, model on the CPU, and the function that makes a Batch from row ids and roles.
 
-    ``model`` is an ``nn.Module`` that is also ``engine.Trainable``.
+    ``model`` is an ``nn.Module`` that is also ``engine.Trainable``. ``announce`` hears the rows of every step that this
+    worker will ask ``collate`` for, before the first.
     """
 
     plan: Plan
     model: Any
     collate: Collate
+    announce: Callable[[Sequence[Sequence[str]]], None] = _needs_no_notice
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,15 @@ def build_coat(task: WorkerTask) -> Parts:
     rows = [row for row in manifest.rows if row.id not in task.skip_rows]
     plan = make_plan(rows, config.stages, config.corpus.mixture, config.seed, config.training.batch_rows)
     store = TargetStore(task.targets)
-    datasets = {role: store.dataset(fingerprint) for role, fingerprint in task.datasets.items()} if block else {}
+    coming: list[Sequence[str]] = []
+    fingerprints = task.datasets if block else {}
+    if config.resources.stream_targets:
+        from coat_ray.targets.corpus import streamed_targets  # noqa: PLC0415
+
+        datasets = streamed_targets(config, store, fingerprints, manifest, lambda: coming)
+    else:
+        datasets = {role: store.dataset(fingerprint) for role, fingerprint in fingerprints.items()}
     specs: dict[str, Any] = {role: (dataset.spec, dataset.load_head()) for role, dataset in datasets.items()}
     model = CoatModel.create(config, block=block, specs=specs)
     limits = replace(DEFAULT_LIMITS, max_seconds=config.corpus.max_seconds)
-    return Parts(plan, model, Collator(manifest, model.front, datasets, block=block, limits=limits))
+    return Parts(plan, model, Collator(manifest, model.front, datasets, block=block, limits=limits), coming.extend)
