@@ -1,0 +1,209 @@
+"""How well the encode pipeline uses a machine: ``python -m benchmarks.targets [--seconds 3600] [--only NAME …]``.
+
+Every figure is a ratio of measurements of this one run, over the four embedded experts (SpidR, PANNs, emotion2vec at
+small width, the real basic-pitch). The plain loop decodes each clip once per rate, encodes it alone with each expert,
+aligns and saves it. Both are timed from the start, with loading the experts and, for the pipeline, starting its actors;
+only Ray itself runs already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.clips import draw_lengths, make_clips
+from coat_ray.cluster import connect
+from coat_ray.config import ExpertConfig, ResourcesConfig
+from coat_ray.targets.encode import encode_corpus
+from coat_ray.targets.plan import ID_RATE, ClipRef, ClipWork, make_batches, make_blocks
+from coat_ray.targets.store import TargetStore
+
+EXPERTS = {
+    "speech": ExpertConfig(model="spidr"),
+    "sed": ExpertConfig(model="panns"),
+    "paralinguistic": ExpertConfig(model="emotion2vec"),
+    "pitch": ExpertConfig(model="basic_pitch"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table."""
+
+    what: str
+    value: str
+    wanted: str
+
+
+def main() -> None:
+    """Run the chosen measurements and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="seconds of audio in the base corpus")
+    parser.add_argument("--only", nargs="*", choices=list(MEASUREMENTS), default=list(MEASUREMENTS))
+    arguments = parser.parse_args()
+    console = Console()
+    table = Table("measurement", "figure", "wanted", title="targets")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["COAT_HOME"] = str(Path(folder) / "home")
+        for name in arguments.only:
+            for line in MEASUREMENTS[name](Path(folder), arguments.seconds):
+                console.print(f"{line.what}: {line.value}", highlight=False)
+                table.add_row(line.what, line.value, line.wanted)
+    console.print(table)
+
+
+def throughput(folder: Path, seconds: float) -> list[Line]:
+    """Pipeline against loop, two workers and one."""
+    clips = make_clips(folder / "clips", seconds)
+    loops = {threads: _apart(_loop, clips, threads) for threads in (1, os.cpu_count() or 1)}
+    pipelines = {workers: _apart(_pipeline_seconds, folder / f"store{workers}", clips, workers) for workers in (2, 1)}
+    one_thread, default = loops[1], loops[os.cpu_count() or 1]
+    return [
+        Line("pipeline, 2 workers ÷ loop, 1 thread", f"{one_thread / pipelines[2]:.2f}", "≥ 1.7"),
+        Line("pipeline, 2 workers ÷ loop, default threads", f"{default / pipelines[2]:.2f}", "≥ 1.2"),
+        Line("time of 1 worker, 1 thread ÷ loop, 1 thread", f"{pipelines[1] / one_thread:.2f}", "≤ 1.10"),
+    ]
+
+
+def padding(folder: Path, seconds: float) -> list[Line]:  # noqa: ARG001 - one signature for all
+    """Share of the samples in batches that are sound; from the plan alone, so a large corpus costs nothing."""
+    lengths = draw_lengths(36_000)
+    work = [ClipWork(str(i), 0, 0, length) for i, length in enumerate(lengths)]
+    resources = ResourcesConfig()
+    real = padded = 0.0
+    for block in make_blocks(work, num_actors=2):
+        sizes = [round(clip.seconds * ID_RATE) for clip in block]
+        for batch in make_batches(sizes, int(resources.encode_batch_seconds * ID_RATE)):
+            real += sum(sizes[i] for i in batch)
+            padded += len(batch) * max(sizes[i] for i in batch)
+    what = f"padding efficiency, median {np.median(lengths):.1f} s, P90 {np.quantile(lengths, 0.9):.1f} s"
+    return [Line(what, f"{real / padded:.3f}", "≥ 0.95")]
+
+
+def scaling(folder: Path, seconds: float) -> list[Line]:
+    """Memory and time at ten times the clips, and a second run that finds nothing to do."""
+    small = make_clips(folder / "once", seconds / 4, seed=1)
+    large = make_clips(folder / "tenfold", 2.5 * seconds, seed=2)
+    once = _apart(_pipeline_usage, folder / "once-store", small)
+    tenfold = _apart(_pipeline_usage, folder / "tenfold-store", large)
+    again = _apart(_pipeline_usage, folder / "tenfold-store", large)
+    more = sum(clip.seconds or 0 for clip in large) / sum(clip.seconds or 0 for clip in small)
+    time_ratio, memory_ratio = (tenfold[i] / once[i] for i in (0, 1))
+    return [
+        Line(f"peak memory at {more:.1f} times the audio ÷ at once", f"{memory_ratio:.2f}", "≤ 1.10"),
+        Line(f"time at {more:.1f} times the audio ÷ {more:.1f} times that", f"{time_ratio / more:.2f}", "0.90 to 1.10"),
+        Line("second run with nothing missing ÷ first", f"{again[0] / tenfold[0]:.1%}", "< 5 %"),
+    ]
+
+
+def size(folder: Path, seconds: float) -> list[Line]:
+    """Bytes in the store per second of audio."""
+    clips = make_clips(folder / "sized", min(seconds, 300), seed=3)
+    store = TargetStore(folder / "sized-store")
+    with connect():
+        encode_corpus(clips, EXPERTS, store, _resources(2))
+    total = sum(clip.seconds or 0 for clip in clips)
+    lines = []
+    for dataset in store.datasets():
+        held = sum(path.stat().st_size for path in dataset.folder.glob("part-*.parquet"))
+        raw = dataset.meta.rate * dataset.spec.width * 2
+        what = f"bytes per second, {dataset.spec.name} ({dataset.spec.width} wide at {dataset.meta.rate:g} Hz)"
+        lines.append(Line(what, f"{held / total:,.0f}", f"{raw:,.0f} raw float16"))
+    return lines
+
+
+MEASUREMENTS: dict[str, Callable[[Path, float], list[Line]]] = {
+    "throughput": throughput,
+    "padding": padding,
+    "scaling": scaling,
+    "size": size,
+}
+
+
+def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call in a process of its own, so that threads, caches and memory of one measurement end with it."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def _loop(clips: Sequence[ClipRef], threads: int) -> float:
+    """Seconds of the plain loop."""
+    start = time.perf_counter()
+    import torch  # noqa: PLC0415 - only in the process that measures
+
+    from coat_ray.audio import load_audio  # noqa: PLC0415
+    from coat_ray.experts.registry import load_expert  # noqa: PLC0415
+    from coat_ray.targets.align import align, block_length  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    experts = {role: load_expert(config) for role, config in EXPERTS.items()}
+    with tempfile.TemporaryDirectory() as out:
+
+        def encode(number: int, clip: ClipRef) -> None:
+            length = block_length(len(load_audio(clip.uri, ID_RATE)))
+            for role, expert in experts.items():
+                (frames,) = expert.encode([load_audio(clip.uri, expert.spec.sample_rate)])
+                aligned = align(frames, expert.spec.rate, expert.spec.first_center, length)
+                np.save(f"{out}/{number}-{role}.npy", aligned.astype(np.float16))
+
+        for number, clip in enumerate(clips):
+            encode(number, clip)
+        return time.perf_counter() - start
+
+
+def _resources(workers: int) -> ResourcesConfig:
+    return ResourcesConfig(encode_actors=workers)
+
+
+def _pipeline_seconds(folder: Path, clips: Sequence[ClipRef], workers: int) -> float:
+    return _pipeline_usage(folder, clips, workers)[0]
+
+
+def _pipeline_usage(folder: Path, clips: Sequence[ClipRef], workers: int = 2) -> tuple[float, float]:
+    """Seconds and peak memory (bytes, shared pages counted once) of one run of the pipeline on a running Ray."""
+    store = TargetStore(folder)
+    with connect(), _PeakMemory() as memory:
+        start = time.perf_counter()
+        encode_corpus(clips, EXPERTS, store, _resources(workers))
+        return time.perf_counter() - start, memory.peak
+
+
+class _PeakMemory:
+    """Highest sum of proportional set sizes of this process and its children, looked at twice a second."""
+
+    def __enter__(self) -> Self:
+        self.peak, self._stop = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.5):
+            total = 0
+            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+                try:
+                    total += process.memory_full_info().pss
+                except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                    continue
+            self.peak = max(self.peak, total)
+
+
+if __name__ == "__main__":
+    main()
