@@ -64,7 +64,7 @@ def run(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool
 
 def _train(config: RunConfig, corpus: Path, storage: Storage, console: Console) -> list[RunResult]:
     # Ray reads its environment when it is imported, and connect() sets it: nothing above may import Ray.
-    from coat_ray.targets.corpus import encode_run, rows_to_skip  # noqa: PLC0415
+    from coat_ray.targets.corpus import encode_run, rows_to_skip, streamed_targets  # noqa: PLC0415
     from coat_ray.targets.pipeline import EncodeError  # noqa: PLC0415
     from coat_ray.targets.report import LineProgress  # noqa: PLC0415
     from coat_ray.targets.store import TargetStore  # noqa: PLC0415
@@ -84,6 +84,7 @@ def _train(config: RunConfig, corpus: Path, storage: Storage, console: Console) 
             storage=storage,
             datasets=report.fingerprints,
             skip_rows=skip,
+            open_targets=streamed_targets if config.resources.stream_targets else None,
             show=lambda line: console.print(line, markup=False),
         )
         for arm in config.arms

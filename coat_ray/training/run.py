@@ -23,7 +23,7 @@ from coat_ray.training.errors import TrainingStoppedError
 from coat_ray.training.lineage import ingredients
 from coat_ray.training.loop import train_worker
 from coat_ray.training.progress import MetricsWriter, shown_progress
-from coat_ray.training.task import Parts, WorkerTask
+from coat_ray.training.task import OpenTargets, Parts, WorkerTask
 
 MAX_FAILURES = 5
 """Workers that may die in one call before the run is given up; each time it goes on from the newest checkpoint."""
@@ -54,6 +54,7 @@ def train_arm(
     datasets: Mapping[str, str] | None = None,
     skip_rows: Iterable[str] = (),
     tenant: str = DEFAULT_TENANT,
+    open_targets: OpenTargets | None = None,
     build: Callable[[WorkerTask], Parts] | None = None,
     show: Callable[[str], None] = print,
 ) -> RunResult:
@@ -67,6 +68,7 @@ def train_arm(
         datasets: role -> fingerprint of its targets in the store.
         skip_rows: rows left out because a clip is in quarantine; the same for every arm.
         tenant: owner of the run and of the model.
+        open_targets: finds each worker's targets; None: in the store.
         build: makes plan, model and collator in each worker; None: the real ones.
         show: takes lines of progress.
 
@@ -93,6 +95,7 @@ def train_arm(
         targets=storage.targets,
         datasets=datasets,
         skip_rows=skipped,
+        open_targets=open_targets,
         build=build,
     )
     if record.state != "done":

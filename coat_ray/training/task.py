@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coat_ray.config import Arm, RunConfig, StageConfig
 from coat_ray.model.batch import Batch
 from coat_ray.training.stages import Plan, make_plan
 
+if TYPE_CHECKING:
+    from coat_ray.corpus.manifest import Manifest
+    from coat_ray.targets.store import TargetDataset, TargetStore
+
 Collate = Callable[[Sequence[str], Iterable[str]], Batch]
+Steps = Callable[[], Sequence[Sequence[str]]]
+OpenTargets = Callable[[RunConfig, "TargetStore", Mapping[str, str], "Manifest", Steps], "dict[str, TargetDataset]"]
+"""(config, store, role -> fingerprint, manifest, rows of the steps to come) -> targets by role."""
 
 
 def _needs_no_notice(steps: Sequence[Sequence[str]]) -> None:
@@ -37,7 +44,7 @@ class WorkerTask:
     """One arm of a run, as plain data: what a worker needs to know.
 
     ``datasets`` maps roles to target fingerprints in the store at ``targets``. ``skip_rows`` are rows whose clips are
-    in quarantine. ``build`` makes the parts.
+    in quarantine. ``open_targets`` finds the targets (None: in the store), ``build`` makes the parts.
     """
 
     config: RunConfig
@@ -48,6 +55,7 @@ class WorkerTask:
     targets: Path
     datasets: Mapping[str, str] = field(default_factory=dict)
     skip_rows: frozenset[str] = frozenset()
+    open_targets: OpenTargets | None = None
     build: Callable[[WorkerTask], Parts] | None = None
 
     @property
@@ -70,6 +78,17 @@ class WorkerTask:
         return stage.active if self.arm == "coat" else ()
 
 
+def stored_targets(
+    config: RunConfig,  # noqa: ARG001 - one signature for all
+    store: TargetStore,
+    fingerprints: Mapping[str, str],
+    manifest: Manifest,  # noqa: ARG001
+    steps: Steps,  # noqa: ARG001
+) -> dict[str, TargetDataset]:
+    """The datasets of a store, whose frames can be read in any order."""
+    return {role: store.dataset(fingerprint) for role, fingerprint in fingerprints.items()}
+
+
 def build_coat(task: WorkerTask) -> Parts:
     """The real parts: manifest, target store and CoatModel."""
     from coat_ray.audio import DEFAULT_LIMITS  # noqa: PLC0415 - heavy, and only workers need it
@@ -85,12 +104,7 @@ def build_coat(task: WorkerTask) -> Parts:
     store = TargetStore(task.targets)
     coming: list[Sequence[str]] = []
     fingerprints = task.datasets if block else {}
-    if config.resources.stream_targets:
-        from coat_ray.targets.corpus import streamed_targets  # noqa: PLC0415
-
-        datasets = streamed_targets(config, store, fingerprints, manifest, lambda: coming)
-    else:
-        datasets = {role: store.dataset(fingerprint) for role, fingerprint in fingerprints.items()}
+    datasets = (task.open_targets or stored_targets)(config, store, fingerprints, manifest, lambda: coming)
     specs: dict[str, Any] = {role: (dataset.spec, dataset.load_head()) for role, dataset in datasets.items()}
     model = CoatModel.create(config, block=block, specs=specs)
     limits = replace(DEFAULT_LIMITS, max_seconds=config.corpus.max_seconds)

@@ -13,7 +13,7 @@ from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest, write_manifest
 from coat_ray.registry.metrics import read_metrics
 from coat_ray.storage import Storage
-from coat_ray.targets.corpus import encode_run
+from coat_ray.targets.corpus import encode_run, streamed_targets
 from coat_ray.targets.store import TargetStore
 from coat_ray.training.run import RunResult, train_arm
 
@@ -43,7 +43,11 @@ def train(corpus: Path, home: Path, *, streamed: bool) -> tuple[RunResult, Stora
     storage = Storage(home)
     config = RunConfig.model_validate(CONFIG | {"resources": {"stream_targets": streamed}})
     report = encode_run(config, corpus, TargetStore(storage.targets))
-    return train_arm(config, "coat", corpus=corpus, storage=storage, datasets=report.fingerprints), storage
+    opened = streamed_targets if streamed else None
+    result = train_arm(
+        config, "coat", corpus=corpus, storage=storage, datasets=report.fingerprints, open_targets=opened
+    )
+    return result, storage
 
 
 @pytest.mark.slow
