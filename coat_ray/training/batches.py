@@ -140,9 +140,9 @@ class Collator:
         return Clip(signal, clip_id(signal))
 
     def _layout(self, row: Row, clips: Sequence[Clip]) -> TokenLayout:
-        lengths = [self.front.audio_length(len(clip.signal)) for clip in clips]
         messages = [{"role": message.role, "content": message.content} for message in row.messages]
         try:
+            lengths = [self.front.audio_length(len(clip.signal)) for clip in clips]
             return self.front.encode_row(messages, lengths, block=self.block, with_response=True)
         except ValueError as error:
             raise ValueError(f"row {row.id!r}: {error}") from error

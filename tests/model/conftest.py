@@ -1,4 +1,4 @@
-"""A small untrained Qwen2-Audio on disk, and clips to feed it."""
+"""A small untrained model of each family on disk, and clips to feed it."""
 
 from pathlib import Path
 
@@ -7,28 +7,30 @@ import pytest
 
 from coat_ray.config import BackboneConfig, ProjectorConfig, RunConfig, StageConfig
 from coat_ray.experts.base import ClassifierHead, ContourHead, ExpertSpec, FrozenHead
-from coat_ray.model.pretraining.layout import BaseSize, build_base, save_base, train_tokenizer
-
-TEXTS = ["what sound is heard", "a dog barks", "which note comes first", "c sharp", "transcribe the speech"]
+from tests.model.families import TINY
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an untrained model of the right class, heads 32 wide."""
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = train_tokenizer(TEXTS, 300)
-    model, processor = build_base(tokenizer, BaseSize(hidden=64, heads=2, ffn=96, layers=2, tower_layers=1), 0)
-    processor.feature_extractor.least_samples = 0  # as the published models: clips keep their length
-    save_base(model, processor, folder)
-    return folder
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Family -> folder of a small untrained model."""
+    folders = {family: tmp_path_factory.mktemp(family) for family in TINY}
+    for family, write in TINY.items():
+        write(folders[family])
+    return folders
+
+
+@pytest.fixture(params=TINY)
+def family(request: pytest.FixtureRequest) -> str:
+    """Each backbone family in turn."""
+    return request.param
 
 
 @pytest.fixture
-def config(tiny_weights: Path) -> RunConfig:
-    """A run on the tiny model."""
+def config(family: str, tiny_folders: dict[str, Path]) -> RunConfig:
+    """A run on the family's small model."""
     return RunConfig(
         name="tiny",
-        backbone=BackboneConfig(weights=str(tiny_weights)),
+        backbone=BackboneConfig(family=family, weights=str(tiny_folders[family])),
         projector=ProjectorConfig(num_heads=2),
         stages=(StageConfig(name="only", steps=1, weights={"recon": 1.0}),),
     )

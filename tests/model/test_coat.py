@@ -58,6 +58,7 @@ def test_only_lora_the_three_rows_and_the_heads_train(model, specs):
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
     assert any("audio_tower" in n for n in frozen)
     assert any("lm_head" in n for n in frozen)
+    assert all("language_model" in name for kind in ("lora", "tokens") for name, _ in groups[kind])
 
 
 def test_every_active_term_reaches_the_token_rows_and_lora(model, clips, specs):
@@ -68,6 +69,20 @@ def test_every_active_term_reaches_the_token_rows_and_lora(model, clips, specs):
     assert set(output.block_grad_norms) == set(active)
     assert all(norm > 0 for norm in output.block_grad_norms.values())
     assert all(p.grad is not None for group in model.trainable_parameters().values() for _, p in group)
+
+
+def test_training_steps_bring_the_answers_loss_and_the_total_down(model, clips, specs):
+    batch, active = make_batch(model, clips, specs), ("recon", *sorted(specs))
+    parameters = [p for group in model.trainable_parameters().values() for _, p in group]
+    adam, losses = torch.optim.Adam(parameters, lr=5e-3), []
+    for _ in range(4):
+        output = model(batch, active)
+        loss = total(output, {})
+        losses.append((output.ce_sum.item(), loss.item()))
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert all(last < first for first, last in zip(losses[0], losses[-1], strict=True))
 
 
 def test_inactive_heads_do_not_run(model, clips, specs):

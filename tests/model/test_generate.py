@@ -129,7 +129,7 @@ def test_a_treated_block_changes_what_the_answer_reads(backbone, clips, treatmen
             return generator._prefill(prompts, backbone.encode_audio(audio), DynamicCache())[:, -1]
 
     plain, treated = last_state(BlockTreatment.TRAINED), last_state(treatment)
-    assert (plain - treated).norm() / plain.norm() > 1e-3
+    assert (plain - treated).norm() / plain.norm() > 1e-4
 
 
 def test_untrained_rows_are_like_rows_of_the_vocabulary_and_fixed_by_the_seed():

@@ -14,7 +14,7 @@ from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone, Qwen2AudioF
 from coat_ray.model.pretraining.layout import BaseSize, build_base, train_tokenizer
 from coat_ray.targets.align import align, block_length
 from coat_ray.targets.store import TargetDataset, TargetStore
-from coat_ray.training.batches import ByteCache, Collator
+from coat_ray.training.batches import ByteCache, Clip, Collator
 
 RATE = 16_000
 SPEECH = ExpertSpec("spidr", RATE, 50.0, 0.0125, 3, "mse", "MIT", True, "test")
@@ -155,6 +155,13 @@ def test_a_clip_that_cannot_be_used_names_its_row(
     collator = Collator(manifest, front, {}, block=True, limits=AudioLimits(max_seconds=0.4))
     with pytest.raises(ValueError, match=says):
         collator([name], [])
+
+
+def test_a_clip_too_short_for_the_model_names_its_row(manifest: Manifest, front: Qwen2AudioFrontEnd) -> None:
+    collator = Collator(manifest, front, {}, block=True)
+    collator._decode = lambda _: Clip(np.zeros(900, np.float32), "short")  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"row 'one': a clip of 900 samples .* too short"):
+        collator(["one"], [])
 
 
 def test_the_cache_forgets_what_was_not_used_for_longest() -> None:

@@ -13,7 +13,11 @@ from transformers.utils import logging
 from coat_ray.config import BackboneConfig
 from coat_ray.model.backbones.base import Backbone
 
-FAMILIES = {"qwen2_audio": "coat_ray.model.backbones.qwen2_audio:Qwen2AudioBackbone"}
+FAMILIES = {
+    "qwen2_audio": "coat_ray.model.backbones.qwen2_audio:Qwen2AudioBackbone",
+    "qwen2_5_omni": "coat_ray.model.backbones.qwen2_5_omni:Qwen2_5OmniBackbone",
+    "audio_flamingo_3": "coat_ray.model.backbones.audio_flamingo_3:AudioFlamingo3Backbone",
+}
 EMBEDDED = Path(__file__).parent / "embedded"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class FrontEnd(ABC):
     audio_id: int
     block_ids: BlockIds
     sample_rate = 16_000
+    least_tokens = 1
+    """Fewest audio tokens of a clip that the model's own forward pass takes the right way."""
 
     @abstractmethod
     def features(self, signals: Sequence[np.ndarray]) -> AudioFeatures:
@@ -43,7 +46,11 @@ class FrontEnd(ABC):
 
     @abstractmethod
     def audio_length(self, num_samples: int) -> int:
-        """L_a, the number of audio tokens of a clip of that many samples (after the cut at the window)."""
+        """L_a, the number of audio tokens of a clip of that many samples (after the cut at the window).
+
+        Raises:
+            ValueError: the clip has fewer than ``least_tokens``.
+        """
 
     @abstractmethod
     def prompt_text(self, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -71,9 +78,13 @@ class FrontEnd(ABC):
         return np.pad(signal, (0, missing)) if missing > 0 else signal[: self.window_samples]
 
     @property
-    @abstractmethod
     def end_of_turn_id(self) -> int:
-        """The token that closes an answer."""
+        """The token that closes an answer: ``<|im_end|>`` in every Qwen language model."""
+        return self.tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write tokenizer (with the block's tokens) and feature extractor where the model's own loader reads them."""
 
     def encode_row(
         self, messages: Sequence[Mapping[str, str]], audio_lengths: Sequence[int], *, block: bool, with_response: bool
@@ -114,15 +125,20 @@ class Backbone(nn.Module, ABC):
     hf: Any  # a transformers PreTrainedModel; its submodules are not typed
     front: FrontEnd
 
-    @property
+    @classmethod
     @abstractmethod
-    def hidden_size(self) -> int:
-        """D."""
+    def load(cls, weights: str | Path, dtype: torch.dtype) -> Backbone:
+        """Load a folder or a hub id."""
 
     @property
-    @abstractmethod
+    def hidden_size(self) -> int:
+        """D."""
+        return self.hf.config.text_config.hidden_size
+
+    @property
     def language_model(self) -> Any:
-        """The decoder (without the output layer), found by identity because its name differs between releases."""
+        """The decoder (without the output layer)."""
+        return self.hf.model.language_model
 
     @abstractmethod
     def encode_audio(self, audio: AudioFeatures) -> Tensor:
@@ -141,7 +157,12 @@ class Backbone(nn.Module, ABC):
     def decode(
         self, x_BSD: Tensor, attention_mask_BS: Tensor, cache: Cache | None = None, positions_BS: Tensor | None = None
     ) -> Tensor:
-        """Final hidden states (B, S, D), after the last norm. Fills ``cache`` when one is given."""
+        """Final hidden states (B, S, D), after the last norm. Fills ``cache`` when one is given.
+
+        ``positions_BS`` counts real tokens from 0 and is needed where rows are padded on the left or a cache goes
+        before. Models with several position axes (Qwen2.5-Omni: time, height, width) count text, sound and block alike
+        on each of them, which their decoder does itself with one axis.
+        """
         return self.language_model(
             inputs_embeds=x_BSD,
             attention_mask=attention_mask_BS,
@@ -173,7 +194,8 @@ def add_block_tokens(model: Any, tokenizer: Any, header_end: int) -> BlockIds:
 
     Rows start at the mean of the embedding matrix, in the input and the output layer alike. Only the input row of the
     closing token starts as that of *header_end*, the last token of the assistant's header: an untrained model then
-    answers behind the block as it does without one, and has to learn nothing anew before it can think.
+    answers behind the block as it does without one, and has to learn nothing anew before it can think. Where input and
+    output share one matrix that row stays at the mean too, or the model would answer with it.
     """
     tokenizer.add_special_tokens({"additional_special_tokens": list(BLOCK_TOKENS)}, replace_extra_special_tokens=False)
     ids = [tokenizer.convert_tokens_to_ids(token) for token in BLOCK_TOKENS]
@@ -185,5 +207,6 @@ def add_block_tokens(model: Any, tokenizer: Any, header_end: int) -> BlockIds:
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             layer.weight[ids] = layer.weight[:known].mean(0)
         embeddings = model.get_input_embeddings().weight
-        embeddings[ids[-1]] = embeddings[header_end]
+        if embeddings is not model.get_output_embeddings().weight:
+            embeddings[ids[-1]] = embeddings[header_end]
     return BlockIds(*ids)
