@@ -16,7 +16,7 @@ from coat_ray.targets.quarantine import CRASHED
 ID_RATE = 16_000
 """Sample rate in Hz of the signal whose digest is the clip id."""
 
-_MIN_BLOCK_SECONDS, _MAX_BLOCK_SECONDS, _BLOCKS_PER_ACTOR = 30.0, 300.0, 8
+_MIN_BLOCK_SECONDS, _MAX_BLOCK_SECONDS, _BLOCKS_PER_ACTOR = 30.0, 120.0, 8
 _MAX_BATCH_CLIPS = 64
 
 PASSING = frozenset(

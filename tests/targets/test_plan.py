@@ -61,11 +61,11 @@ def test_blocks_hold_every_clip_once_longest_first(seconds, num_actors):
     lengths = [clip.seconds for block in blocks for clip in block]
     assert lengths == sorted(lengths, reverse=True)
     assert all(blocks)
-    assert max(sum(clip.seconds for clip in block[:-1]) for block in blocks) < 300
+    assert max(sum(clip.seconds for clip in block[:-1]) for block in blocks) < 120
 
 
 def test_a_small_corpus_still_keeps_the_actors_busy():
-    work = [ClipWork(f"/{i}.wav", 0, 0, 2.0) for i in range(1000)]
+    work = [ClipWork(f"/{i}.wav", 0, 0, 2.0) for i in range(300)]
     assert 8 <= len(make_blocks(work, 1)) <= 9
     assert 16 <= len(make_blocks(work, 2)) <= 17
 
