@@ -40,3 +40,18 @@ def test_the_embedded_arms_share_everything_but_the_block():
     assert config.backbone.weights == "embedded"
     assert config.stages[0].active == ("recon",)
     assert len(config.stages[1].active) == 5
+
+
+@pytest.mark.parametrize("name", ["qwen2_audio_7b", "qwen2_5_omni_7b", "audio_flamingo_3"])
+def test_a_full_size_run_has_the_papers_values_and_a_base_of_known_licence(name):
+    from coat_ray.model.backbones import FAMILIES
+    from coat_ray.training.lineage import BASES
+
+    config = load_config(ROOT / "jobs" / "configs" / f"{name}.yaml", RunConfig)
+    assert config.backbone.family in FAMILIES
+    assert config.backbone.weights in BASES
+    assert (config.lora.rank, config.lora.alpha) == (16, 32)
+    assert [(stage.steps, len(stage.active)) for stage in config.stages] == [(100_000, 1), (100_000, 5)]
+    assert config.training.batch_rows == 16
+    assert (config.resources.train_workers, config.resources.gpus_per_worker) == (4, 1)
+    assert {expert.weights for expert in config.experts.values()} == {"official"}

@@ -25,8 +25,8 @@ class Published:
     """Sizes that can be checked without weights.
 
     ``tokens``: entries of the tokenizer, or the most it can have. ``lora``: LoRA parameters at rank 16 on the seven
-    linear layers of every decoder layer. ``parameters``: of the model as published, with the relative precision at which
-    its files state them.
+    linear layers of every decoder layer. ``parameters``: of the model as published, with the relative precision at
+    which its files state them.
     """
 
     build: Callable[[], Any]
