@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from coat_ray.storage import atomic_write
+
+NO_LOSS = ("grad", "weight", "log_variance")
+"""What follows the role in a key ``<role>/…`` that is not a loss."""
 
 
 def append_metrics(path: Path, row: dict[str, Any]) -> None:
@@ -35,3 +39,8 @@ def rewind_metrics(path: Path, step: int) -> None:
     rows = [row for row in read_metrics(path) if row.get("step", 0) <= step]
     if path.is_file():
         atomic_write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def expert_terms(row: Mapping[str, Any]) -> list[str]:
+    """Keys ``<role>/<term>`` of the experts' losses in a row."""
+    return [key for key in row if "/" in key and key.rpartition("/")[2] not in NO_LOSS]

@@ -24,6 +24,7 @@ from coat_ray.training.schedule import lr_factor
 from coat_ray.training.state import gather_state, load_moments, load_values
 from coat_ray.training.step import NonFiniteLossError, Window, seed_step, train_step
 from coat_ray.training.task import Parts, WorkerTask, build_coat
+from coat_ray.training.throughput import peak_memory, speed
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -73,9 +74,11 @@ def _train(task: WorkerTask) -> None:
             if done % every.log_every == 0 or saves or ends_stage:
                 now = time.perf_counter()
                 where = {"step": done, "stage": stage.name, "lr": config.optim.lr * factor, "seconds": now - clock}
-                line, clock = window.flush(stage.weights), now
-                lines.append(where | line)
-                ray.train.report(where | line if rank == 0 else {})
+                means, peaks = window.flush(stage.weights), peak_memory(device)
+                line = where | means | speed(means, now - clock) | peaks if rank == 0 else {}
+                clock = now
+                lines.append(line)
+                ray.train.report(line)
             if saves:
                 _save(task, engine, Progress(done, stage_index, task.fingerprint, engine.adam_steps(), lines))
                 lines = []

@@ -10,10 +10,10 @@ from typing import Any
 
 import ray.train
 
-from coat_ray.registry.metrics import append_metrics, read_metrics, rewind_metrics
+from coat_ray.registry.metrics import append_metrics, expert_terms, read_metrics, rewind_metrics
 
 POLL_SECONDS = 0.5
-HIDDEN = ("loss", "ce", "token_accuracy", "lr", "rows", "step", "stage", "seconds", "steps", "grad_norm")
+MIB_IN_GIB = 1024
 
 
 class MetricsWriter(ray.train.UserCallback):
@@ -63,16 +63,20 @@ def shown_progress(path: Path, label: str, total_steps: int, show: Callable[[str
 
 
 def progress_line(row: dict[str, Any], label: str, total_steps: int) -> str:
-    """One line of metrics for a person: where training stands, each loss, speed, time to go."""
+    """One line of metrics for a person: where training stands, each loss, speed, memory, time to go."""
     per_step = row["seconds"] / max(1, row["steps"])
     left = round(per_step * (total_steps - row["step"]))
-    terms = "  ".join(f"{key} {value:.3f}" for key, value in row.items() if _is_loss(key))
+    terms = "  ".join(f"{key} {row[key]:.3f}" for key in expert_terms(row))
     return (
         f"{label} {row['stage']}  step {row['step']}/{total_steps}  loss {row['loss']:.3f}  ce {row['ce']:.3f}  "
         f"right tokens {row['token_accuracy']:.0%}  {terms + '  ' if terms else ''}"
-        f"{row['rows'] / max(row['seconds'], 1e-9):.0f} rows/s  {left // 60}:{left % 60:02d} left"
+        f"{_machine(row)}  {left // 60}:{left % 60:02d} left"
     )
 
 
-def _is_loss(key: str) -> bool:
-    return key not in HIDDEN and not key.endswith("/grad")
+def _machine(row: dict[str, Any]) -> str:
+    gpu = f" + {row['peak_gpu_mib'] / MIB_IN_GIB:.1f} on the GPU" if "peak_gpu_mib" in row else ""
+    return (
+        f"{row['rows_per_second']:.1f} rows/s  {row['real_token_share']:.0%} real tokens  "
+        f"{row['audio_hours_per_hour']:.1f} h audio/h  {row['peak_rss_mib'] / MIB_IN_GIB:.1f} GiB{gpu}"
+    )

@@ -15,6 +15,7 @@ from torch import Tensor
 from coat_ray.config import StageConfig
 from coat_ray.model.batch import Batch, StepOutput
 from coat_ray.training.engine import Engine
+from coat_ray.training.throughput import workload
 
 
 class NonFiniteLossError(RuntimeError):
@@ -76,6 +77,7 @@ def _sums(output: StepOutput, batch: Batch, norm: float) -> dict[str, Any]:
         "correct": output.correct,
         "rows": len(batch.row_ids),
         "grad_norm": norm,
+        **workload(batch),
     }
     for role, terms in output.expert_sums.items():
         sums |= {f"{role}/{term}": value.detach() for term, value in terms.items()}
@@ -100,7 +102,8 @@ class Window:
         """Means over the window and all workers (empty on other workers than 0). Every worker must call it.
 
         Per token: ``ce``, ``token_accuracy``. Per block position: ``<role>/<term>``. ``<role>/grad`` is the root mean
-        square over steps of the norm of the weighted expert loss's gradient at the block.
+        square over steps of the norm of the weighted expert loss's gradient at the block. ``real_token_share`` is real
+        positions over computed ones; ``rows``, ``audio_seconds`` and ``steps`` are totals.
         """
         world = dist.get_world_size()
         local = {key: float(value) for key, value in self.sums.items()}
@@ -127,4 +130,10 @@ def _means(total: dict[str, float], steps: int, world: int, weights: dict[str, f
         elif term and term != "positions":
             line[key] = value / max(1.0, total[f"{role}/positions"])
             line["loss"] += weights.get(role, 0.0) * line[key]
-    return line | {"grad_norm": total["grad_norm"] / steps / world, "rows": total["rows"], "steps": steps}
+    return line | {
+        "grad_norm": total["grad_norm"] / steps / world,
+        "rows": total["rows"],
+        "steps": steps,
+        "real_token_share": total["real_tokens"] / max(1.0, total["padded_tokens"]),
+        "audio_seconds": total["audio_seconds"],
+    }

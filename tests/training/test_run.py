@@ -29,6 +29,7 @@ from coat_ray.training.errors import TrainingStoppedError
 from coat_ray.training.run import RunResult, train_arm
 from coat_ray.training.stages import make_plan
 from coat_ray.training.task import Parts, WorkerTask
+from coat_ray.training.throughput import CLOCKED
 from tests.training.toy import ToyModel, toy_batch
 
 ROLES = ("pitch", "recon")
@@ -122,8 +123,9 @@ def same_weights(left: RunResult, right: RunResult) -> bool:
 
 
 def curves(result: RunResult) -> list[dict[str, Any]]:
-    """Every line of the metrics without what depends on the clock."""
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(result.folder / "metrics.jsonl")]
+    """Every line of the metrics without what depends on the machine."""
+    rows = read_metrics(result.folder / "metrics.jsonl")
+    return [{key: value for key, value in row.items() if key not in CLOCKED} for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,16 @@ def test_every_loss_term_is_logged_in_the_stage_that_has_it(straight: RunResult)
         parts = line["ce"] + line["recon/mse"] + 0.5 * line.get("pitch/mse", 0.0)
         assert line["loss"] == pytest.approx(parts)
         assert line["rows"] == 4 * line["steps"]
+
+
+def test_a_line_says_how_fast_it_was_and_what_it_cost(straight: RunResult) -> None:
+    for line in read_metrics(straight.folder / "metrics.jsonl"):
+        assert line["real_token_share"] == 1.0  # toy rows are equally long
+        assert line["audio_seconds"] == pytest.approx(line["rows"] * 5 / 25)
+        assert line["rows_per_second"] * line["seconds"] == pytest.approx(line["rows"])
+        assert line["audio_hours_per_hour"] * line["seconds"] == pytest.approx(line["audio_seconds"])
+        assert line["peak_rss_mib"] > 100
+        assert "peak_gpu_mib" not in line
 
 
 def test_a_finished_run_becomes_a_model_and_is_not_trained_again(straight: RunResult) -> None:
