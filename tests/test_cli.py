@@ -21,20 +21,6 @@ CONFIG = RunConfig(name="trial", stages=[{"name": "one", "steps": 2}])
 
 
 @pytest.fixture
-def coat(capsys, monkeypatch, coat_home):
-    """Run `coat` in this process: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["coat", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return stopped.value.code or 0, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def trained(coat_home, tmp_path):
     storage = Storage(coat_home)
     runs = RunRegistry(storage)
@@ -80,6 +66,33 @@ def test_runs_are_listed_and_shown(coat, trained):
     shown = json.loads(coat("runs", "show", run.id, "--metrics")[1])
     assert shown["config"]["name"] == "trial"
     assert shown["metrics"] == [{"step": 1, "ce": 2.5}]
+    assert json.loads(coat("runs", "show", run.id, "--json")[1])["last"] == {"step": 1, "ce": 2.5}
+
+
+def test_a_run_that_goes_on_shows_its_last_figures_and_curves(coat, trained, tmp_path):
+    run, _ = trained
+    code, out, _ = coat("runs", "show", run.id, "--png", tmp_path / "curves.png")
+    assert code == 0
+    assert "created" in out
+    assert "1 of 2" in out
+    assert "ce 2.5" in out
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_are_compared_side_by_side(coat, coat_home, trained):
+    run, _ = trained
+    runs = RunRegistry(Storage(coat_home))
+    other = runs.create(CONFIG.model_copy(update={"seed": 1}), "coat")
+    assert "nothing has been logged" in coat("runs", "show", other.id)[1]
+    append_metrics(runs.metrics(other.id), {"step": 2, "ce": 1.5, "recon/mse": 0.5, "recon/grad": 3.0})
+    out = coat("runs", "show", run.id, other.id)[1]
+    assert "1 of 2" in out
+    assert "2 of 2" in out
+    assert out.count("1.5 … 2.5, step 0 … 2") == 2  # one axis for both
+    assert "recon/mse 0.5" in out
+    assert "recon/grad 3" not in out
+    both = json.loads(coat("runs", "show", run.id, other.id, "--json")[1])
+    assert [row["last"]["ce"] for row in both] == [2.5, 1.5]
 
 
 def test_models_are_listed_with_their_terms(coat, trained):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from coat_ray.commands.output import AsJson, show_json, show_rows
 
 if TYPE_CHECKING:
     from coat_ray.registry.models import ModelRecord, ModelRegistry
-    from coat_ray.registry.runs import RunRegistry
+    from coat_ray.registry.runs import RunRecord, RunRegistry
 
 runs = typer.Typer(no_args_is_help=True, help="Runs and their results.")
 models = typer.Typer(no_args_is_help=True, help="Trained models.")
@@ -29,20 +30,38 @@ def list_runs(*, as_json: AsJson = False) -> None:
 
 
 @runs.command("show")
-def show_run(
-    run_id: Annotated[str, typer.Argument(metavar="ID", help="As `coat runs list` shows it.")],
+def show_runs(
+    run_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `coat runs list` shows them.")],
     *,
-    metrics: Annotated[bool, typer.Option("--metrics", help="Also every logged step.")] = False,
+    png: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw the curves into a PNG.")] = None,
+    as_json: AsJson = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Also every logged step; implies --json.")] = False,
 ) -> None:
-    """Print one run's record as JSON."""
-    from coat_ray.registry.metrics import read_metrics  # noqa: PLC0415 - `coat --help` must be instant
+    """Show records, last figures and loss curves of one run, or of several on the same axes; at any moment of a run.
+
+    The JSON of one run is an object, of several a list.
+    """
+    from coat_ray.commands.run_view import print_runs  # noqa: PLC0415 - `coat --help` must be instant
+    from coat_ray.registry.curves import draw_curves, loss_curves  # noqa: PLC0415
+    from coat_ray.registry.metrics import read_metrics  # noqa: PLC0415
 
     registry = _runs()
-    data: dict[str, Any] = registry.find(run_id).model_dump(mode="json")
-    data["folder"] = str(registry.folder(run_id))
-    if metrics:
-        data["metrics"] = read_metrics(registry.metrics(run_id))
-    show_json(data)
+    records = [registry.find(run_id) for run_id in dict.fromkeys(run_ids)]
+    rows = [read_metrics(registry.metrics(record.id)) for record in records]
+    if png:
+        draw_curves({r.id: loss_curves(part) for r, part in zip(records, rows, strict=True)}, png)
+    if as_json or metrics:
+        shown = [_run_row(registry, record, part, metrics) for record, part in zip(records, rows, strict=True)]
+        show_json(shown if len(shown) > 1 else shown[0])
+    else:
+        print_runs(records, rows)
+        if png:
+            typer.echo(f"curves: {png}")
+
+
+def _run_row(registry: RunRegistry, record: RunRecord, rows: list[dict[str, Any]], metrics: bool) -> dict[str, Any]:
+    last = {"folder": str(registry.folder(record.id)), "last": rows[-1] if rows else None}
+    return record.model_dump(mode="json") | last | ({"metrics": rows} if metrics else {})
 
 
 @models.command("list")
