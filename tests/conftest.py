@@ -1,11 +1,13 @@
 """Fixtures of the whole suite. This is the only place that starts Ray."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from coat_ray import cli
 from coat_ray.cluster import LIGHT
 
 from .objects import ObjectStore, serve_objects
@@ -19,6 +21,22 @@ def coat_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "coat"
     monkeypatch.setenv("COAT_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def coat(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, coat_home: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run `coat` in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["coat", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return stopped.value.code or 0, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="module")
