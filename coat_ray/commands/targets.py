@@ -22,7 +22,7 @@ NOTHING_STORED = "no targets here yet; `coat encode CONFIG` makes them"
 @app.command("list")
 def list_targets(*, as_json: AsJson = False) -> None:
     """List every dataset: expert, precision and its relative error, clips, bytes, refused clips."""
-    from coat_ray.targets.upkeep import summarise  # noqa: PLC0415 - `coat --help` must be instant
+    from coat_ray.targets.summary import summarise  # noqa: PLC0415 - `coat --help` must be instant
 
     found = [asdict(summarise(dataset)) for dataset in _store().datasets()]
     rows = [{**row, "megabytes": round(row["bytes"] / 1e6, 2)} for row in found]
@@ -32,7 +32,7 @@ def list_targets(*, as_json: AsJson = False) -> None:
 @app.command()
 def verify(*, as_json: AsJson = False) -> None:
     """Read every stored frame; exit code 1 and the names of the files when something is damaged."""
-    from coat_ray.targets.upkeep import verify as verify_store  # noqa: PLC0415 - `coat --help` must be instant
+    from coat_ray.targets.verify import verify as verify_store  # noqa: PLC0415 - `coat --help` must be instant
 
     found = verify_store(_store())
     rows: list[dict[str, Any]] = [
@@ -70,7 +70,7 @@ def gc(
     """Find temporary left-overs, unreadable files and unused datasets, and remove them with --yes."""
     from coat_ray.config import RunConfig, load_config  # noqa: PLC0415 - `coat --help` must be instant
     from coat_ray.targets.corpus import target_fingerprints  # noqa: PLC0415
-    from coat_ray.targets.upkeep import find_garbage, remove  # noqa: PLC0415
+    from coat_ray.targets.garbage import find_garbage, remove  # noqa: PLC0415
 
     keep = {one for path in configs for one in target_fingerprints(load_config(path, RunConfig))} if configs else None
     seconds = 3600 * min_age

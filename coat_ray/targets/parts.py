@@ -28,6 +28,9 @@ Rows = Sequence[tuple[str, np.ndarray]]
 INDEX = "index.parquet"
 """Where each clip is; a cache that may be deleted."""
 
+UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
+"""What reading a damaged Parquet file, or one with other columns, raises."""
+
 _GROUP_BYTES = 128 * 1024
 _OPEN_FILES = 64
 _SETTLED_NS = 1_000_000_000
@@ -70,6 +73,15 @@ def only_writer(folder: Path) -> Iterator[None]:
 def part_files(folder: Path) -> list[Path]:
     """All parts of a dataset, by name."""
     return sorted(folder.glob("part-*.parquet"))
+
+
+def readable(file: Path) -> bool:
+    """Whether all of a Parquet file can be read."""
+    try:
+        pq.read_table(file)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def parquet_bytes(table: pa.Table, row_group_size: int | None = None) -> bytes:

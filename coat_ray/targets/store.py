@@ -8,6 +8,7 @@ expert.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,7 @@ TARGET_VERSION = 1
 """Raised when the same expert would store other frames (alignment, file format)."""
 
 _META, _HEAD = "expert.json", "head.safetensors"
+_DATASET = re.compile(r"[^.].*-[0-9a-f]{16}")
 
 
 class TargetNotFound(LookupError):
@@ -177,7 +179,12 @@ class TargetStore:
 
     def datasets(self) -> list[TargetDataset]:
         """Every dataset of the store, by name."""
-        return [TargetDataset(path.parent) for path in sorted(self.folder.glob(f"*/{_META}"))]
+        return [TargetDataset(folder) for folder in self.folders() if (folder / _META).is_file()]
+
+    def folders(self) -> list[Path]:
+        """Folders with the name of a dataset, whatever is inside; what is being removed has another."""
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(path for path in found if path.is_dir() and _DATASET.fullmatch(path.name))
 
     def open_or_create(
         self,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 
 import numpy as np
@@ -10,14 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from coat_ray import cli
 from coat_ray.config import ExpertConfig, RunConfig
 from coat_ray.storage import Storage
 from coat_ray.targets.corpus import target_fingerprints
 from coat_ray.targets.encode import open_datasets
+from coat_ray.targets.garbage import find_garbage, remove
 from coat_ray.targets.quarantine import QuarantineRow
 from coat_ray.targets.store import TargetStore
-from coat_ray.targets.upkeep import find_garbage, remove, summarise, verify
+from coat_ray.targets.summary import summarise
+from coat_ray.targets.verify import verify
 
 from .loudness import load
 
@@ -46,18 +46,6 @@ def datasets(store):
     return datasets
 
 
-@pytest.fixture
-def coat(capsys, monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["coat", "targets", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return stopped.value.code or 0, captured.out, captured.err
-
-    return run
-
-
 def make_old(folder):
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (time.time() - 7200,) * 2)
@@ -82,7 +70,7 @@ def test_a_whole_store_has_no_damage(store, datasets):
 def test_a_part_that_was_cut_is_named(store, datasets, coat):
     part = min(datasets["low"].folder.glob("part-*"))
     part.write_bytes(part.read_bytes()[:-50])
-    code, out, err = coat("verify")
+    code, out, err = coat("targets", "verify")
     assert code == 1
     assert str(part) in err
     assert datasets["low"].folder.name in out
@@ -137,27 +125,39 @@ def test_what_somebody_writes_meanwhile_stays(store, datasets):
     assert datasets["small"].folder.is_dir()
 
 
+def test_a_dataset_whose_removal_was_cut_short_is_not_listed_and_its_rest_goes(store, datasets, monkeypatch):
+    make_old(store.folder)
+    monkeypatch.setattr("shutil.rmtree", lambda folder: None)  # the process dies before it has removed the files
+    assert len(remove(find_garbage(store, []))) == 2
+    monkeypatch.undo()
+    assert store.datasets() == verify(store) == []
+    rest = find_garbage(store)
+    assert {item.kind for item in rest} == {"temporary"}
+    assert len(remove(rest)) == 2
+    assert [path.name for path in store.folder.iterdir()] == []
+
+
 def test_gc_only_speaks_until_it_is_told_to_act(datasets, coat):
     make_old(datasets["low"].folder)
     (datasets["low"].folder / ".x.tmp").write_bytes(b"half")
     make_old(datasets["low"].folder)
-    code, out, _ = coat("gc")
+    code, out, _ = coat("targets", "gc")
     assert (code, "would remove" in out) == (0, True)
-    code, out, _ = coat("gc", "--yes", "--json")
+    code, out, _ = coat("targets", "gc", "--yes", "--json")
     assert [item["kind"] for item in json.loads(out)["garbage"]] == ["temporary"]
-    assert "nothing to remove" in coat("gc", "--yes")[1]
+    assert "nothing to remove" in coat("targets", "gc", "--yes")[1]
 
 
 def test_list_shows_every_dataset(datasets, coat):
-    code, out, _ = coat("list", "--json")
+    code, out, _ = coat("targets", "list", "--json")
     assert code == 0
     assert {row["dtype"] for row in json.loads(out)} == {"float16", "int8"}
-    assert "loudness16000" in coat("list")[1]
+    assert "loudness16000" in coat("targets", "list")[1]
 
 
 def test_an_empty_store_says_how_to_fill_it(coat_home, coat):
-    assert "coat encode" in coat("list")[1]
-    assert coat("verify")[0] == coat("gc")[0] == 0
+    assert "coat encode" in coat("targets", "list")[1]
+    assert coat("targets", "verify")[0] == coat("targets", "gc")[0] == 0
 
 
 def test_a_run_names_the_datasets_that_it_reads(datasets):
