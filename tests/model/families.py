@@ -156,8 +156,8 @@ def full_windows(family: str, front: Any, clips: Sequence[np.ndarray]) -> dict[s
             list(clips), sampling_rate=16_000, padding="max_length", return_attention_mask=True, return_tensors="pt"
         )
         return {"input_features": padded["input_features"], "feature_attention_mask": padded["attention_mask"]}
-    text = {"qwen2_audio": "<|AUDIO|>", "audio_flamingo_3": "<sound>"}[family]
+    text, options = {"qwen2_audio": ("<|AUDIO|>", {"padding": True}), "audio_flamingo_3": ("<sound>", {})}[family]
     padded = front.chat(
-        text=[text] * len(clips), audio=list(clips), sampling_rate=16_000, return_tensors="pt", padding=True
+        text=[text] * len(clips), audio=list(clips), sampling_rate=16_000, return_tensors="pt", **options
     )
     return {name: value for name, value in padded.items() if name.startswith(("input_features", "feature_"))}

@@ -63,6 +63,7 @@ class AudioFlamingo3Backbone(WhisperBackbone):
     """Audio Flamingo 3 opened at its tower, projector and decoder; its vocabulary is full and grows by three rows."""
 
     front: AudioFlamingo3FrontEnd
+    mask_argument = "input_features_mask"
 
     def __init__(self, hf: AudioFlamingo3ForConditionalGeneration, processor: AudioFlamingo3Processor) -> None:
         super().__init__()

@@ -124,6 +124,8 @@ class Backbone(nn.Module, ABC):
 
     hf: Any  # a transformers PreTrainedModel; its submodules are not typed
     front: FrontEnd
+    mask_argument = "feature_attention_mask"
+    """What transformers' own forward pass calls the mask of the mel frames."""
 
     @classmethod
     @abstractmethod
