@@ -13,12 +13,16 @@ import numpy as np
 import pyarrow as pa
 
 from coat_ray.audio import AudioError, AudioLimits, clip_id, decode_audio, resample
+from coat_ray.targets.align import block_length
 from coat_ray.targets.clips import ENTRY_SCHEMA, ClipEntry
 from coat_ray.targets.plan import ID_RATE, ClipWork
-from coat_ray.targets.quarantine import CRASHED
+from coat_ray.targets.quarantine import CRASHED, TOO_SHORT
 
 Claim = Callable[[list[tuple[str, str]]], list[tuple[str, ...]]]
 """Takes (uri, clip id) pairs and says which datasets each has to be encoded for; see ``Claims.claim``."""
+
+SHORTEST_BLOCK = 2
+"""Audio tokens of the shortest clip: with one, Qwen2-Audio takes a path that changes the length of its sequence."""
 
 WORK_SCHEMA = pa.schema(
     [
@@ -88,6 +92,9 @@ class Decoder:
             return _bad(work, error.reason, str(error)), None
         except Exception as error:  # noqa: BLE001 - one file must not end the run; its row says what happened
             return _bad(work, CRASHED, f"{type(error).__name__}: {error}"), None
+        if block_length(len(heard.at_id_rate)) < SHORTEST_BLOCK:
+            seconds = len(heard.signal) / heard.rate
+            return _bad(work, TOO_SHORT, f"{work.uri} lasts {seconds:.4f} s, too little for two audio tokens"), None
         found = clip_id(heard.at_id_rate)
         if work.clip_id not in {None, found}:
             return _bad(work, CRASHED, "the file changed during the run; encode it again"), None

@@ -18,12 +18,12 @@ from coat_ray.experts.base import Expert
 from coat_ray.targets.align import align, block_length
 from coat_ray.targets.decode import Decoder, wave_column
 from coat_ray.targets.plan import make_batches
-from coat_ray.targets.quarantine import CRASHED, QuarantineRow
+from coat_ray.targets.quarantine import CRASHED, TOO_SHORT, QuarantineRow
 from coat_ray.targets.store import TargetDataset
 
 STORED = "stored"
-TOO_SHORT, REFUSED, NOT_FINITE, BAD_FRAMES = "too_short", "refused", "not_finite", "bad_frames"
-"""What becomes of a pair: stored, or the reason (these, or ``CRASHED``) why it is in quarantine."""
+REFUSED, NOT_FINITE, BAD_FRAMES = "refused", "not_finite", "bad_frames"
+"""What becomes of a pair: stored, or the reason (these, ``TOO_SHORT`` or ``CRASHED``) why it is in quarantine."""
 
 LoadExpert = Callable[[ExpertConfig, str], Expert]
 

@@ -19,6 +19,9 @@ from coat_ray.targets.parts import parquet_bytes
 CRASHED = "crashed"
 """Reason of an error that is not about the clip (out of memory, a bug): tried again by the next run."""
 
+TOO_SHORT = "too_short"
+"""Reason of a clip that a block, or an expert, cannot take for want of sound."""
+
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("clip_id", "uri", "reason", "message")])
 
 

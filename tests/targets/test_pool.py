@@ -1,5 +1,7 @@
 """What the actors do, without Ray: decode, encode, and turn a bad clip into a row with a reason."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -130,10 +132,24 @@ def test_one_bad_clip_costs_only_itself(opened, make_clip):
 
 
 def test_a_clip_shorter_than_the_expert_takes_is_quarantined_before_it_runs(opened, make_clip):
+    def load_slow(config: ExpertConfig, device: str = "cpu"):
+        expert = load(config, device)
+        expert.spec = replace(expert.spec, min_samples=expert.spec.sample_rate)
+        return expert
+
     datasets, tasks = opened
-    out = pool_for(tasks[:1], decoder=decoder_for(tasks))(table_of(make_clip("a.wav", seconds=0.015)))
+    out = pool_for(tasks[:1], load_slow, decoder=decoder_for(tasks))(table_of(make_clip("a.wav", seconds=0.9)))
     assert out.column(f"state:{tasks[0].name}").to_pylist() == ["too_short"]
     assert len(datasets["low"]) == 0
+
+
+def test_a_clip_too_short_for_a_block_is_no_clip(opened, make_clip):
+    _, tasks = opened
+    long, short = decoder_for(tasks)(
+        table_of(make_clip("a.wav", seconds=0.1), make_clip("b.wav", seconds=0.06))
+    ).to_pylist()
+    assert (long["reason"], long["num_samples"]) == (None, 1600)
+    assert (short["reason"], short["clip_id"]) == ("too_short", None)
 
 
 @pytest.mark.parametrize(
