@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coat_ray.audio_sources import cell_uri
+from coat_ray.audio.cells import cell_uri
 from coat_ray.corpus.manifest import AUDIO_MARK, Manifest, ManifestError, Message, Row, Task, write_manifest
 from coat_ray.storage import atomic_write
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coat_ray.audio_sources import UNKNOWN, SourceState
+from coat_ray.audio.states import UNKNOWN, SourceState
 from coat_ray.storage import atomic_write
 from coat_ray.targets.parts import parquet_bytes
 

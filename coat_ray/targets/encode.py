@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coat_ray.audio import DEFAULT_LIMITS, AudioLimits
-from coat_ray.audio_sources import source_states
+from coat_ray.audio.states import source_states
 from coat_ray.config import ExpertConfig, ResourcesConfig
 from coat_ray.experts.registry import load_expert
 from coat_ray.targets.clips import ENTRY_SCHEMA, ClipEntry, ClipIndex

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coat_ray.audio_sources import UNKNOWN, SourceState
+from coat_ray.audio.states import UNKNOWN, SourceState
 from coat_ray.targets.clips import ClipEntry
 from coat_ray.targets.quarantine import CRASHED
 

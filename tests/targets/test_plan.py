@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coat_ray.audio_sources import source_states
+from coat_ray.audio.states import source_states
 from coat_ray.targets.clips import ClipEntry, ClipIndex
 from coat_ray.targets.plan import Claims, ClipRef, ClipWork, absolute, make_batches, make_blocks, make_plan
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from coat_ray.audio_errors import TruncatedAudioError
+from coat_ray.audio.errors import TruncatedAudioError
 
 _STREAMED_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # written by programs that cannot seek back
 _OGG_HEADER = 27

@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from coat_ray import audio_headers as headers
-from coat_ray.audio_errors import (
+from coat_ray.audio import headers
+from coat_ray.audio.errors import (
     AudioError,
     BadSampleRateError,
     EmptyAudioError,
@@ -28,9 +28,7 @@ from coat_ray.audio_errors import (
     TooManyChannelsError,
     TruncatedAudioError,
 )
-from coat_ray.audio_sources import opened
-
-__all__ = ["DEFAULT_LIMITS", "AudioError", "AudioLimits", "clip_id", "decode_audio", "load_audio", "resample"]
+from coat_ray.audio.sources import opened
 
 _CHUNK_FRAMES = 65_536
 _DEMUXERS = "mp3,mov,matroska,webm,aac,ogg,flac,wav,asf,aiff,caf,amr,au,w64,ac3,eac3"  # none opens a second file
@@ -134,7 +132,7 @@ def _read_soundfile(sound: soundfile.SoundFile, limits: AudioLimits) -> tuple[np
             yield block.mean(1)
 
     try:
-        signal = _gather(blocks(), rate, limits)
+        signal = gather(blocks(), rate, limits)
     except soundfile.LibsndfileError as error:
         raise TruncatedAudioError(f"it is damaged or ends early ({error})") from error
     if seconds is not None and len(signal) < declared:
@@ -164,7 +162,7 @@ def _read_av(file: BinaryIO, limits: AudioLimits) -> tuple[np.ndarray, int]:
             yield from (part.to_ndarray().mean(0) for part in converter.resample(None))
 
         try:
-            signal = _gather(blocks(), rate, limits)
+            signal = gather(blocks(), rate, limits)
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, AudioError):
                 raise
@@ -184,8 +182,12 @@ def _declared_seconds(container: av.container.InputContainer, stream: av.AudioSt
     return container.duration / av.time_base if container.duration else None
 
 
-def _gather(blocks: Iterator[np.ndarray], rate: int, limits: AudioLimits) -> np.ndarray:
-    """Join mono blocks; stops at the limit, whatever the header said."""
+def gather(blocks: Iterator[np.ndarray], rate: int, limits: AudioLimits) -> np.ndarray:
+    """Join mono blocks (n_i,) at *rate* Hz into one signal (n,); takes no more of them than the limit allows.
+
+    Raises:
+        TooLongError: more than ``limits.max_seconds``, whatever the header said.
+    """
     kept: list[np.ndarray] = []
     total, most = 0, int(limits.max_seconds * rate)
     for block in blocks:

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from coat_ray import audio_sources
-from coat_ray.audio import AudioError, AudioLimits, load_audio
-from coat_ray.audio_sources import UNKNOWN, cell_uri, explained, source_states
+from coat_ray.audio import AudioError, AudioLimits, cells, load_audio
+from coat_ray.audio.cells import cell_uri
+from coat_ray.audio.places import explained
+from coat_ray.audio.states import UNKNOWN, source_states
 
-from .objects import ObjectStore
+from ..objects import ObjectStore
 
 RATE = 16_000
 
@@ -72,11 +73,19 @@ def test_a_cell_without_audio_says_so(clips: Path, column: str, row: int, reason
 
 
 def test_a_cell_keeps_to_the_limits(clips: Path) -> None:
-    assert refusal(cell_uri(clips, "audio", 0), AudioLimits(max_bytes=100)).reason == "too_large"
+    error = refusal(cell_uri(clips, "audio", 0), AudioLimits(max_bytes=100))
+    assert error.reason == "too_large"
+    assert cell_uri(clips, "audio", 0) in str(error)
+
+
+def test_a_cell_that_names_a_cell_is_not_followed(tmp_path: Path) -> None:
+    cells_in_a_ring = [{"bytes": None, "path": "ring.parquet#audio=0"}]
+    pq.write_table(pa.table({"audio": cells_in_a_ring}), tmp_path / "ring.parquet")
+    assert refusal(cell_uri(tmp_path / "ring.parquet", "audio", 0)).reason == "missing"
 
 
 def test_a_row_group_that_would_fill_the_memory_is_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio_sources, "_GROUP_BYTES", 100)
+    monkeypatch.setattr(cells, "MAX_GROUP_BYTES", 100)
     assert refusal(cell_uri(clips, "audio", 1)).reason == "too_large"
 
 

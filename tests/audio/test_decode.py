@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from coat_ray import audio
-from coat_ray.audio import AudioError, AudioLimits, clip_id, load_audio, resample
+from coat_ray.audio import DEFAULT_LIMITS, AudioError, AudioLimits, clip_id, load_audio, resample
+from coat_ray.audio.decode import gather
 
 RATE = 16_000
 SECONDS = 3
@@ -64,7 +64,7 @@ def loudest_hertz(signal: np.ndarray, rate: int) -> float:
     return float(np.abs(np.fft.rfft(signal)).argmax() * rate / len(signal))
 
 
-def refusal(source: bytes | Path | str, limits: AudioLimits = audio.DEFAULT_LIMITS) -> AudioError:
+def refusal(source: bytes | Path | str, limits: AudioLimits = DEFAULT_LIMITS) -> AudioError:
     with pytest.raises(AudioError) as caught:
         load_audio(source, RATE, limits)
     return caught.value
@@ -194,7 +194,7 @@ def test_a_header_that_is_too_long_is_refused_before_decoding(name: str, monkeyp
     def decode(*args: object) -> np.ndarray:
         raise AssertionError("decoding began")
 
-    monkeypatch.setattr(audio, "_gather", decode)
+    monkeypatch.setattr("coat_ray.audio.decode.gather", decode)
     assert refusal(make(name), AudioLimits(max_seconds=2)).reason == "too_long"
 
 
@@ -206,8 +206,8 @@ def test_decoding_stops_at_the_limit_whatever_the_header_says() -> None:
             taken.append(1)
             yield np.zeros(RATE, np.float32)
 
-    with pytest.raises(audio.AudioError, match="longer than the limit of 5 s"):
-        audio._gather(endless(), RATE, AudioLimits(max_seconds=5))
+    with pytest.raises(AudioError, match="longer than the limit of 5 s"):
+        gather(endless(), RATE, AudioLimits(max_seconds=5))
     assert len(taken) == 6
 
 
