@@ -103,6 +103,21 @@ class StageConfig(Section):
         return tuple(sorted(role for role, weight in self.weights.items() if weight > 0))
 
 
+class BalanceConfig(Section):
+    """How the experts' losses are weighed against each other (see ``training/balance.py``)."""
+
+    kind: Literal["fixed", "uncertainty"] = Field(
+        "fixed", description="fixed: the stages' weights (paper 3.4); uncertainty: learned, starting from them"
+    )
+    lr: float | None = Field(None, gt=0, description="learning rate of the log-variances; None: optim.head_lr")
+
+    @model_validator(mode="after")
+    def _lr_has_an_effect(self) -> BalanceConfig:
+        if self.kind == "fixed" and self.lr is not None:
+            raise ValueError("lr has no effect with kind=fixed: leave it out, or set kind=uncertainty")
+        return self
+
+
 class OptimConfig(Section):
     """AdamW with linear warm-up and cosine decay. The paper does not publish these; the defaults are ours."""
 
@@ -199,6 +214,7 @@ class RunConfig(Section):
     corpus: CorpusConfig = CorpusConfig()
     experts: dict[str, ExpertConfig] = Field(default_factory=dict, description="role -> teacher")
     stages: tuple[StageConfig, ...] = Field(min_length=1)
+    balance: BalanceConfig = BalanceConfig()
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
     deepspeed: DeepSpeedConfig = DeepSpeedConfig()

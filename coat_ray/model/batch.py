@@ -53,6 +53,7 @@ class StepOutput:
     num_positions: dict[str, int] = field(default_factory=dict)
     h_think: Tensor | None = None
     block_grad_norms: dict[str, float] = field(default_factory=dict)
+    log_variances: dict[str, Tensor] = field(default_factory=dict)  # role -> s_k (), with a learned balance
 
 
 def _move(value: Any, device: torch.device | str) -> Any:

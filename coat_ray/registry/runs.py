@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from coat_ray.config import RunConfig
+from coat_ray.config import BalanceConfig, RunConfig
 from coat_ray.provenance import fingerprint, git_state, versions
 from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write
 
@@ -52,6 +52,8 @@ class RunRecord(BaseModel):
 def identity(config: RunConfig, arm: str, parents: Mapping[str, str] | None = None) -> str:
     """Fingerprint of what decides the result of one arm."""
     data = config.model_dump(mode="json", exclude=set(NOT_IDENTITY))
+    if config.balance == BalanceConfig():  # runs from before there was a choice are found again
+        del data["balance"]
     return fingerprint({"config": data, "arm": arm, "parents": dict(parents or {})})
 
 

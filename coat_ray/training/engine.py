@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from coat_ray.config import OptimConfig, RunConfig
+from coat_ray.config import RunConfig
 from coat_ray.model.batch import Batch, StepOutput
+from coat_ray.training.balance import BALANCE
 
 HEAD = "heads."
 
@@ -30,7 +31,7 @@ class Trainable(Protocol):
         """Every loss term of one worker's part of a batch."""
 
     def trainable_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
-        """Parameters by group: lora, tokens, heads (named ``heads.<role>.…``)."""
+        """Parameters by group: lora, tokens, heads (``heads.<role>.…``), perhaps balance (``balance.<role>.…``)."""
 
     def save_adapter(self, folder: Path) -> None:
         """Write what was trained."""
@@ -38,24 +39,31 @@ class Trainable(Protocol):
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that share a learning rate and an Adam step count; ``role`` is set for an expert's head."""
+    """Parameters that share a learning rate and an Adam step count; ``role`` is set for what belongs to an expert."""
 
     name: str
     role: str | None
     lr: float
+    weight_decay: float
     parameters: tuple[tuple[str, nn.Parameter], ...]
 
 
-def parameter_groups(model: Trainable, optim: OptimConfig) -> list[Group]:
-    """LoRA, token rows, and one group for each expert's head; empty ones are left out."""
-    by_kind = model.trainable_parameters()
+def parameter_groups(model: Trainable, config: RunConfig) -> list[Group]:
+    """LoRA, token rows, one group for each expert's head and each log-variance; empty ones are left out."""
+    by_kind, optim = model.trainable_parameters(), config.optim
     rates = {"lora": optim.lr, "tokens": optim.token_lr or optim.lr}
-    groups = [Group(kind, None, rate, tuple(by_kind[kind])) for kind, rate in rates.items()]
-    roles = sorted({_role_of(name) for name, _ in by_kind["heads"]})
-    for role in roles:
-        members = tuple((name, p) for name, p in by_kind["heads"] if _role_of(name) == role)
-        groups.append(Group(HEAD + role, role, optim.head_lr, members))
+    groups = [Group(kind, None, rate, optim.weight_decay, tuple(by_kind[kind])) for kind, rate in rates.items()]
+    groups += _by_role(by_kind["heads"], HEAD, optim.head_lr, optim.weight_decay)
+    groups += _by_role(by_kind.get("balance", []), BALANCE, config.balance.lr or optim.head_lr, 0.0)
     return [group for group in groups if group.parameters]
+
+
+def _by_role(named: list[tuple[str, nn.Parameter]], prefix: str, lr: float, weight_decay: float) -> list[Group]:
+    """One group for each role of parameters named ``<prefix><role>.…``."""
+    members: dict[str, list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in named:
+        members.setdefault(name.removeprefix(prefix).split(".", 1)[0], []).append((name, parameter))
+    return [Group(prefix + role, role, lr, weight_decay, tuple(members[role])) for role in sorted(members)]
 
 
 def trainable(model: Trainable) -> list[tuple[str, nn.Parameter]]:
@@ -63,21 +71,19 @@ def trainable(model: Trainable) -> list[tuple[str, nn.Parameter]]:
     return [item for group in model.trainable_parameters().values() for item in group]
 
 
-def _role_of(name: str) -> str:
-    return name.removeprefix(HEAD).split(".", 1)[0]
-
-
 class Engine:
     """The DeepSpeed engine of one worker with its parameter groups."""
 
     def __init__(self, model: nn.Module, config: RunConfig, world: int, device: torch.device) -> None:
         deepspeed = _import_deepspeed(device)
-        self.groups = parameter_groups(model, config.optim)  # type: ignore[arg-type]
+        self.groups = parameter_groups(model, config)  # type: ignore[arg-type]
         optim = config.optim
         adam = torch.optim.AdamW(
-            [{"params": [p for _, p in group.parameters], "lr": group.lr} for group in self.groups],
+            [
+                {"params": [p for _, p in group.parameters], "lr": group.lr, "weight_decay": group.weight_decay}
+                for group in self.groups
+            ],
             betas=optim.betas,
-            weight_decay=optim.weight_decay,
         )
         self.deepspeed, *_ = deepspeed.initialize(
             model=model, optimizer=adam, config=deepspeed_config(config, world, device), dist_init_required=False
@@ -111,13 +117,13 @@ class Engine:
         self.deepspeed.destroy()
 
     def set_learning_rates(self, factor: float, active: Iterable[str]) -> None:
-        """Scale every group's learning rate; heads of inactive roles get 0."""
+        """Scale every group's learning rate; what belongs to an inactive role gets 0."""
         active = set(active)
         for group, settings in zip(self.groups, self.adam.param_groups, strict=True):
             settings["lr"] = group.lr * factor if group.role is None or group.role in active else 0.0
 
     def forget_moments(self, roles: Iterable[str]) -> None:
-        """Give the heads of *roles* fresh Adam moments and a step count of 0."""
+        """Give what belongs to *roles* fresh Adam moments and a step count of 0."""
         roles = set(roles)
         for group, state in self._states():
             if group.role in roles:

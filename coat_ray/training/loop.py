@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import ray.train
@@ -17,6 +18,7 @@ import torch.distributed as dist
 from coat_ray.config import RunConfig
 from coat_ray.model.batch import Batch
 from coat_ray.storage import atomic_write
+from coat_ray.training.balance import balanced
 from coat_ray.training.checkpoint import Checkpoint, Progress, newest_checkpoint, write_checkpoint
 from coat_ray.training.engine import Engine, trainable
 from coat_ray.training.prefetch import prefetch
@@ -47,6 +49,8 @@ def _train(task: WorkerTask) -> None:
     device = ray.train.torch.get_device()
 
     parts = (task.build or build_coat)(task)
+    roles = {role for stage in config.stages for role in task.active(stage)}
+    parts = replace(parts, model=balanced(parts.model, config, roles))
     checkpoint = _agree_on_checkpoint(task)
     engine = _start(task, parts, checkpoint, world, device)
     first_step = checkpoint.progress.step if checkpoint else 0

@@ -30,20 +30,33 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 def train_step(engine: Engine, batch: Batch, stage: StageConfig, active: Sequence[str]) -> dict[str, Any]:
     """Forward, backward and update. Returns this worker's sums for the log (see ``Window``).
 
-    The loss is ``CE / tokens + sum_k w_k L_k / positions_k`` with counts of the whole global batch. DeepSpeed averages
-    gradients over workers, so that each worker's part is scaled by their number.
+    The loss is ``CE / tokens + sum_k w_k L_k / positions_k`` with counts of the whole global batch; with a learned
+    balance an expert's part is as in ``training/balance.py``. DeepSpeed averages gradients over workers, so that each
+    worker's part is scaled by their number.
 
     Raises:
         NonFiniteLossError: on every worker, before anything is updated.
     """
     output = engine.forward(batch, tuple(active))
-    counts = _global_counts(output, active, batch)
-    tokens, positions = counts[0], dict(zip(active, counts[1:], strict=True))
-    loss = output.ce_sum / tokens
-    for role in active:
-        loss = loss + stage.weights[role] * _sum_terms(output, role) / positions[role]
+    tokens, *positions = _global_counts(output, active, batch)
+    loss = output.ce_sum / max(1.0, tokens)
+    for role, count in zip(active, positions, strict=True):
+        loss = loss + _expert_part(output, role, stage.weights[role], count)
     norm = engine.backward_and_step(loss * dist.get_world_size())
     return _sums(output, batch, norm)
+
+
+def _expert_part(output: StepOutput, role: str, weight: float, count: float) -> Tensor | float:
+    """This worker's part of an expert's weighted loss over *count* positions, balanced where a log-variance is learned.
+
+    The penalty w_k s_k is shared out, so that every worker has a gradient for it and their sum counts it once.
+    """
+    part = weight * _sum_terms(output, role) / max(1.0, count)
+    if role not in output.log_variances:
+        return part
+    log_variance = output.log_variances[role]
+    penalty = weight / dist.get_world_size() if count else 0.0
+    return torch.exp(-log_variance) * part + penalty * log_variance
 
 
 def _sum_terms(output: StepOutput, role: str) -> Tensor | float:
@@ -51,7 +64,7 @@ def _sum_terms(output: StepOutput, role: str) -> Tensor | float:
 
 
 def _global_counts(output: StepOutput, active: Sequence[str], batch: Batch) -> list[float]:
-    """Response tokens and each role's positions over all workers, at least 1; checks the losses on the way."""
+    """Response tokens and each role's positions over all workers; checks the losses on the way."""
     total = output.ce_sum.detach() + sum(_sum_terms(output, role) for role in active)
     local = [output.num_response_tokens, *(output.num_positions.get(role, 0) for role in active)]
     sums = torch.tensor([*local, float(not torch.isfinite(total))], dtype=torch.float64, device=output.ce_sum.device)
@@ -59,7 +72,7 @@ def _global_counts(output: StepOutput, active: Sequence[str], batch: Batch) -> l
     *counts, bad = sums.tolist()
     if bad:
         raise NonFiniteLossError(_blame(batch, bool(torch.isfinite(total))))
-    return [max(1.0, count) for count in counts]
+    return counts
 
 
 def _blame(batch: Batch, finite: bool) -> str:
@@ -82,6 +95,7 @@ def _sums(output: StepOutput, batch: Batch, norm: float) -> dict[str, Any]:
     for role, terms in output.expert_sums.items():
         sums |= {f"{role}/{term}": value.detach() for term, value in terms.items()}
         sums[f"{role}/positions"] = output.num_positions[role]
+    sums |= {f"{role}/log_variance": value.detach() for role, value in output.log_variances.items()}
     return sums | {f"{role}/grad": value**2 for role, value in output.block_grad_norms.items()}
 
 
@@ -103,7 +117,8 @@ class Window:
 
         Per token: ``ce``, ``token_accuracy``. Per block position: ``<role>/<term>``. ``<role>/grad`` is the root mean
         square over steps of the norm of the weighted expert loss's gradient at the block. ``real_token_share`` is real
-        positions over computed ones; ``rows``, ``audio_seconds`` and ``steps`` are totals.
+        positions over computed ones; ``rows``, ``audio_seconds`` and ``steps`` are totals. With a learned balance:
+        the mean ``<role>/log_variance`` s_k, the effective ``<role>/weight`` that it makes, and ``loss`` with both.
         """
         world = dist.get_world_size()
         local = {key: float(value) for key, value in self.sums.items()}
@@ -122,14 +137,19 @@ class Window:
 def _means(total: dict[str, float], steps: int, world: int, weights: dict[str, float]) -> dict[str, float]:
     tokens = max(1.0, total["tokens"])
     line = {"loss": 0.0, "ce": total["ce"] / tokens, "token_accuracy": total["correct"] / tokens}
+    learned = {role: total[key] / steps / world for role in weights if (key := f"{role}/log_variance") in total}
+    effective = weights | {role: weights[role] * math.exp(-s) for role, s in learned.items()}
     line["loss"] = line["ce"]
     for key, value in sorted(total.items()):
         role, _, term = key.partition("/")
         if term == "grad":
             line[key] = math.sqrt(value / steps) / world
-        elif term and term != "positions":
+        elif term and term not in ("positions", "log_variance"):
             line[key] = value / max(1.0, total[f"{role}/positions"])
-            line["loss"] += weights.get(role, 0.0) * line[key]
+            line["loss"] += effective.get(role, 0.0) * line[key]
+    for role, log_variance in learned.items():
+        line |= {f"{role}/log_variance": log_variance, f"{role}/weight": effective[role]}
+        line["loss"] += weights[role] * log_variance
     return line | {
         "grad_norm": total["grad_norm"] / steps / world,
         "rows": total["rows"],

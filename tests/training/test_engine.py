@@ -14,6 +14,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from coat_ray.config import RunConfig, StageConfig
+from coat_ray.training.balance import balanced
 from coat_ray.training.checkpoint import Progress, newest_checkpoint, write_checkpoint
 from coat_ray.training.engine import Engine, trainable
 from coat_ray.training.state import gather_state, load_moments, load_values
@@ -30,13 +31,14 @@ STAGES = (
 )
 
 
-def config(zero: int, dtype: str = "float32") -> RunConfig:
+def config(zero: int, dtype: str = "float32", balance: str = "fixed") -> RunConfig:
     return RunConfig.model_validate(
         {
             "name": "toy",
             "stages": [stage.model_dump() for stage in STAGES],
             "experts": {"pitch": {"model": "basic_pitch"}},
             "deepspeed": {"zero_stage": zero},
+            "balance": {"kind": balance},
             "backbone": {"dtype": dtype},
             "optim": {"lr": 1e-2, "head_lr": 1e-2, "weight_decay": 0.1},
         }
@@ -45,8 +47,9 @@ def config(zero: int, dtype: str = "float32") -> RunConfig:
 
 def train(job: Job, world: int, rank: int, folder: Path | None) -> dict[str, Tensor]:
     """Train to the job's last step, from the newest checkpoint in *folder* if there is one; the full state after it."""
-    run = config(job.zero, job.dtype)
-    model = ToyModel(ROLES, width=5, expert_width=3, dropout=job.dropout).to(getattr(torch, job.dtype))
+    run = config(job.zero, job.dtype, job.balance)
+    toy = ToyModel(ROLES, width=5, expert_width=3, dropout=job.dropout).to(getattr(torch, job.dtype))
+    model = balanced(toy, run, ROLES)
     checkpoint = newest_checkpoint(folder, "toy") if folder else None
     if checkpoint:
         load_values(trainable(model), checkpoint.state)
@@ -61,7 +64,7 @@ def train(job: Job, world: int, rank: int, folder: Path | None) -> dict[str, Ten
         seed_step(0, step, rank)
         engine.set_learning_rates(1.0, stage.active)
         batch = toy_batch([str(10 * step + i) for i in range(4)][rank::world], ROLES, expert_width=3)
-        batch.targets = {role: target.to(model.embed.weight.dtype) for role, target in batch.targets.items()}
+        batch.targets = {role: target.to(toy.embed.weight.dtype) for role, target in batch.targets.items()}
         train_step(engine, batch, stage, stage.active)
     state = gather_state(engine, keep=rank == 0)
     if folder and rank == 0:
@@ -80,6 +83,7 @@ class Job(NamedTuple):
     zero: int = 2
     dtype: str = "float32"
     dropout: float = 0.1
+    balance: str = "fixed"
 
 
 def worker(rank: int, world: int, port: int, root: Path, jobs: list[Job]) -> None:
@@ -115,9 +119,20 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tens
             Job(f"early {folder}", 5, folder, zero, dtype),
             Job(f"resumed {folder}", STEPS, folder, zero, dtype),
         ]
+    for zero, dtype in [(0, "float32"), (2, "float32"), (3, "float32"), (2, "bfloat16")]:
+        folder = f"balanced {zero}-{dtype}"
+        same = {"zero": zero, "dtype": dtype, "balance": "uncertainty"}
+        jobs += [
+            Job(f"straight {folder}", STEPS, **same),
+            Job(f"early {folder}", 5, folder, **same),
+            Job(f"resumed {folder}", STEPS, folder, **same),
+        ]
+    jobs += [Job("balanced before the switch", SWITCH, balance="uncertainty")]
+    jobs += [Job("balanced together", STEPS, dropout=0.0, balance="uncertainty")]
     jobs += [Job("first step", 1), Job("before the switch", SWITCH), Job("together", STEPS, dropout=0.0)]
     run_jobs(root, 2, [*jobs, Job("two workers", 5, "shared")])
-    run_jobs(root, 1, [Job("one worker", 5, "shared", 3), Job("alone", STEPS, dropout=0.0)])
+    alone = [Job("alone", STEPS, dropout=0.0), Job("balanced alone", STEPS, dropout=0.0, balance="uncertainty")]
+    run_jobs(root, 1, [Job("one worker", 5, "shared", 3), *alone])
     return {path.stem: torch.load(path) for path in root.glob("*.pt")}
 
 
@@ -126,7 +141,11 @@ def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> list[str]:
     return [key for key in left if not torch.equal(left[key], right[key])]
 
 
-@pytest.mark.parametrize("engine", ["0-float32", "1-float32", "2-float32", "3-float32", "2-bfloat16"])
+ENGINES = ["0-float32", "1-float32", "2-float32", "3-float32", "2-bfloat16"]
+BALANCED = ["balanced 0-float32", "balanced 2-float32", "balanced 3-float32", "balanced 2-bfloat16"]
+
+
+@pytest.mark.parametrize("engine", ENGINES + BALANCED)
 def test_a_resume_on_two_workers_is_bit_identical(states: dict[str, dict[str, Tensor]], engine: str) -> None:
     assert differing(states[f"early {engine}"], states[f"resumed {engine}"]) != []
     assert differing(states[f"straight {engine}"], states[f"resumed {engine}"]) == []
@@ -155,6 +174,24 @@ def test_a_checkpoint_of_two_workers_goes_on_at_one_and_at_another_zero_stage(
     assert differing(states["two workers"], states["one worker"]) == []
 
 
-def test_one_worker_and_two_train_the_same_to_rounding(states: dict[str, dict[str, Tensor]]) -> None:
-    for key, value in states["alone"].items():
-        torch.testing.assert_close(states["together"][key], value, rtol=1e-3, atol=1e-5)
+@pytest.mark.parametrize("kind", ["", "balanced "])
+def test_one_worker_and_two_train_the_same_to_rounding(states: dict[str, dict[str, Tensor]], kind: str) -> None:
+    for key, value in states[f"{kind}alone"].items():
+        torch.testing.assert_close(states[f"{kind}together"][key], value, rtol=1e-3, atol=1e-5)
+
+
+def test_zero_stages_learn_the_same_balance(states: dict[str, dict[str, Tensor]]) -> None:
+    plain = states["straight balanced 0-float32"]
+    for role in ROLES:
+        key = f"value/balance.{role}.value"
+        assert plain[key].abs() > 1e-3
+        for zero in (2, 3):
+            torch.testing.assert_close(
+                states[f"straight balanced {zero}-float32"][key], plain[key], rtol=1e-3, atol=1e-5
+            )
+
+
+def test_the_log_variance_of_a_sleeping_expert_stays_zero(states: dict[str, dict[str, Tensor]]) -> None:
+    state = states["balanced before the switch"]
+    assert state["value/balance.pitch.value"] == 0
+    assert state["value/balance.recon.value"] != 0

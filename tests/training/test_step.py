@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-
 import pytest
 import torch
-import torch.distributed as dist
 
 from coat_ray.config import RunConfig
 from coat_ray.training.engine import Engine
@@ -18,17 +14,7 @@ ROLES = ("pitch", "recon")
 WEIGHTS = {"recon": 0.5, "pitch": 2.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def process_group() -> Iterator[None]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    patch = pytest.MonkeyPatch()
-    patch.setenv("LOCAL_RANK", "0")  # DeepSpeed asks for it; Ray Train sets it for its workers
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("one_worker")
 
 
 def config(weights: dict[str, float]) -> RunConfig:
