@@ -22,6 +22,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from coat_ray.experts.base import ContourHead, Expert, ExpertSpec
@@ -81,8 +82,15 @@ def model_path() -> Path:
 
 @cache
 def _graph(path: Path) -> tuple[bytes, dict[str, np.ndarray]]:
-    """The model with its tap among the outputs, and the two arrays of h."""
-    model = onnx.load(path)
+    """The model with its tap among the outputs, and the two arrays of h.
+
+    Raises:
+        WeightsError: a file that is no model, or another one.
+    """
+    try:
+        model = onnx.load(path)
+    except DecodeError as error:
+        raise WeightsError(f"{path} is no ONNX model; basic-pitch 0.4.0 brings the right one: {INSTALL}") from error
     model.graph.output.append(helper.make_tensor_value_info(TAP, onnx.TensorProto.FLOAT, None))
     arrays = {}
     for item in model.graph.initializer:

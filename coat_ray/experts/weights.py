@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.serialization import safe_globals
@@ -28,6 +28,7 @@ EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 ABOUT = "coat_ray"
 """The one metadata entry of our own files; several would be written in any order."""
 
+_PICKLED = (b"PK", b"\x80")  # how a checkpoint begins: a zip archive, or (older) a bare pickle
 
 INERT = (
     "argparse.Namespace",
@@ -106,21 +107,39 @@ def load_strict(module: nn.Module, state: dict[str, Tensor], dropped: tuple[str,
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State dict and metadata of a safetensors file or a checkpoint pickle (its ``model`` entry where it has one)."""
+    """State dict and metadata of a safetensors file or a checkpoint pickle (its ``model`` entry where it has one).
+
+    Raises:
+        WeightsError: a file that is damaged, holds no state dict, or holds more than tensors.
+    """
     if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as handle:
-            about = (handle.metadata() or {}).get(ABOUT, "{}")
-        return load_file(path), json.loads(about)
+        try:
+            with safe_open(path, framework="pt") as handle:
+                about = (handle.metadata() or {}).get(ABOUT, "{}")
+            return load_file(path), json.loads(about)
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is no whole safetensors file ({error}); bring it again") from error
+    checkpoint = _unpickled(path)
+    state = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path} holds no state dict; give a checkpoint with tensors by name")
+    return {_plain(key): value for key, value in state.items() if isinstance(value, Tensor)}, {}
+
+
+def _unpickled(path: Path) -> Any:
+    with path.open("rb") as file:
+        if not file.read(2).startswith(_PICKLED):
+            raise WeightsError(f"{path} is no PyTorch checkpoint, perhaps a page that a server sent; bring it again")
     try:
         with safe_globals([(Nothing, name) for name in INERT]):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds Python objects besides tensors and is not opened, because a pickle can run code. Where you "
             f"trust it, take its 'model' entry out once, save it as safetensors, and give the path of that file"
         ) from error
-    state = checkpoint.get("model", checkpoint)
-    return {_plain(key): value for key, value in state.items() if isinstance(value, Tensor)}, {}
+    except Exception as error:  # a damaged pickle can lead torch's reader anywhere
+        raise WeightsError(f"{path} is damaged ({type(error).__name__}: {error}); bring it again") from error
 
 
 def save_embedded(path: Path, state: dict[str, Tensor], meta: dict[str, Any]) -> None:

@@ -144,3 +144,9 @@ def test_without_the_wheel_the_error_says_how_to_install_it(monkeypatch):
 def test_the_tap_is_the_only_layer():
     with pytest.raises(ValueError, match="one tap"):
         BasicPitch.load(layer=3)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    (tmp_path / "any.onnx").write_bytes(b"no model")
+    with pytest.raises(WeightsError, match=r"any\.onnx is no ONNX model"):
+        BasicPitch.load(str(tmp_path / "any.onnx"))

@@ -112,6 +112,24 @@ def test_a_pickle_with_code_is_not_opened(tmp_path, monkeypatch):
     assert not (tmp_path / "touched").exists()
 
 
+@pytest.mark.parametrize("name", ["any.pt", "any.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "page", "empty"])
+def test_a_damaged_checkpoint_is_named_in_one_sentence(tmp_path, name, damage):
+    path = tmp_path / name
+    state = {"a": torch.ones(3000)}
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    whole = path.read_bytes()
+    path.write_bytes({"cut": whole[:-1000], "page": b"<!doctype html>", "empty": b""}[damage])
+    with pytest.raises(WeightsError, match=f"{name} is .*bring it again"):
+        weights.read_state(path)
+
+
+def test_a_checkpoint_that_is_no_state_dict_is_refused(tmp_path):
+    torch.save([torch.ones(3)], tmp_path / "list.pt")
+    with pytest.raises(WeightsError, match="no state dict"):
+        weights.read_state(tmp_path / "list.pt")
+
+
 def test_what_training_leaves_beside_the_tensors_is_passed_over(tmp_path):
     options, meters = argparse.Namespace(lr=1.0, out=["here"]), {"loss": np.float64(3.0), "steps": np.int64(7)}
     torch.save({"args": options, "extra_state": meters, "model": {"a": torch.ones(2)}}, tmp_path / "fairseq.pt")
