@@ -48,7 +48,7 @@ def encode_corpus(
     started = time.perf_counter()
     clips = [ClipRef(absolute(clip.uri), clip.seconds) for clip in clips]
     datasets, tasks = open_datasets(experts, store, load)
-    claims = Claims({dataset.folder.name: _settled(dataset) for dataset in datasets.values()})
+    claims = _claims(datasets)
     states = source_states(clip.uri for clip in clips)
     plan = make_plan(clips, states, store.clips.find(states), claims)
     tally = _Tally(len(plan.work), store.clips, progress)
@@ -78,6 +78,7 @@ def _run(pipeline: Pipeline, work: Sequence[ClipWork], claims: Claims, tally: _T
 
 
 def _claims(datasets: Mapping[str, TargetDataset]) -> Claims:
+    """Claims on what the datasets lack now."""
     return Claims({dataset.folder.name: _settled(dataset) for dataset in datasets.values()})
 
 

@@ -75,6 +75,11 @@ class Int8Codec(FrameCodec):
 CODECS: dict[str, FrameCodec] = {"float16": HalfCodec(), "int8": Int8Codec()}
 
 
+def fits_half(frames: np.ndarray) -> bool:
+    """Whether every value is finite in float16; NaN compares as false."""
+    return not frames.size or bool(np.abs(frames).max() <= _HALF_MAX)
+
+
 def checked(clip_id: str, frames: np.ndarray) -> np.ndarray:
     """*frames*, when they are (L, E) and finite in float16.
 
@@ -83,7 +88,7 @@ def checked(clip_id: str, frames: np.ndarray) -> np.ndarray:
     """
     if frames.ndim != 2:
         raise ValueError(f"clip {clip_id}: expected frames of shape (L, E), found {frames.shape}")
-    if frames.size and not np.abs(frames).max() <= _HALF_MAX:  # also false for nan
+    if not fits_half(frames):
         raise ValueError(f"clip {clip_id}: frames hold values that are not finite in float16")
     return frames
 

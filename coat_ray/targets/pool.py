@@ -17,6 +17,7 @@ from coat_ray.config import ExpertConfig
 from coat_ray.experts.base import Expert
 from coat_ray.targets.align import align, block_length
 from coat_ray.targets.decode import Decoder, wave_column
+from coat_ray.targets.frames import fits_half
 from coat_ray.targets.plan import make_batches
 from coat_ray.targets.quarantine import CRASHED, TOO_SHORT, QuarantineRow
 from coat_ray.targets.store import TargetDataset
@@ -26,8 +27,6 @@ REFUSED, NOT_FINITE, BAD_FRAMES = "refused", "not_finite", "bad_frames"
 """What becomes of a pair: stored, or the reason (these, ``TOO_SHORT`` or ``CRASHED``) why it is in quarantine."""
 
 LoadExpert = Callable[[ExpertConfig, str], Expert]
-
-_HALF_MAX = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,12 @@ class ExpertTask:
         return self.folder.name
 
 
-class RejectedError(ValueError):
-    """A clip without targets, with the slug that goes into quarantine; kept as a value, not raised."""
+@dataclass(frozen=True)
+class Rejected:
+    """A clip without targets: the slug that goes into quarantine, and why in words."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+    reason: str
+    message: str
 
 
 class Filler:
@@ -85,7 +84,7 @@ class Filler:
         states = dict(zip((clip.clip_id for clip in todo), self._fill(todo), strict=True))
         return [states.get(clip.clip_id, STORED) for clip in clips]
 
-    def frames(self, clips: Sequence[Clip]) -> list[np.ndarray | RejectedError]:
+    def frames(self, clips: Sequence[Clip]) -> list[np.ndarray | Rejected]:
         """Encode clips and store nothing: the frames of each as they would be stored, or why there are none."""
         results = self._results(clips)
         return [results[i] for i in range(len(clips))]
@@ -93,29 +92,29 @@ class Filler:
     def _fill(self, clips: Sequence[Clip]) -> list[str]:
         results = self._results(clips)
         stored = [(clips[i].clip_id, frames) for i, frames in results.items() if isinstance(frames, np.ndarray)]
-        rejected = {i: error for i, error in results.items() if isinstance(error, RejectedError)}
+        rejected = {i: result for i, result in results.items() if isinstance(result, Rejected)}
         if stored:
             self.dataset.write(stored)
         self.dataset.quarantine.write(
-            [QuarantineRow(clips[i].clip_id, clips[i].uri, error.reason, str(error)) for i, error in rejected.items()]
+            [QuarantineRow(clips[i].clip_id, clips[i].uri, why.reason, why.message) for i, why in rejected.items()]
         )
         return [rejected[i].reason if i in rejected else STORED for i in range(len(clips))]
 
-    def _results(self, clips: Sequence[Clip]) -> dict[int, np.ndarray | RejectedError]:
+    def _results(self, clips: Sequence[Clip]) -> dict[int, np.ndarray | Rejected]:
         """What became of each clip, by position."""
         spec = self.expert.spec
         need = f"{spec.name} needs {spec.min_samples / spec.sample_rate:.3f} s, and the block one position"
         short = [i for i, clip in enumerate(clips) if self._too_short(clip)]
         long = [i for i in range(len(clips)) if i not in set(short)]
-        results: dict[int, np.ndarray | RejectedError] = {
-            i: RejectedError(TOO_SHORT, f"{len(clips[i].wave) / spec.sample_rate:.3f} s; {need}") for i in short
+        results: dict[int, np.ndarray | Rejected] = {
+            i: Rejected(TOO_SHORT, f"{len(clips[i].wave) / spec.sample_rate:.3f} s; {need}") for i in short
         }
         for batch in make_batches([len(clips[i].wave) for i in long], self._max_samples):
             places = [long[k] for k in batch]
             results.update(zip(places, self._encode([clips[i] for i in places]), strict=True))
         return results
 
-    def _encode(self, clips: Sequence[Clip]) -> list[np.ndarray | RejectedError]:
+    def _encode(self, clips: Sequence[Clip]) -> list[np.ndarray | Rejected]:
         """Frames as they are stored; when a batch fails, clip by clip, so that only the culprit is lost."""
         try:
             encoded = self.expert.encode([clip.wave for clip in clips])
@@ -123,15 +122,15 @@ class Filler:
             if len(clips) > 1:
                 return [frames for clip in clips for frames in self._encode([clip])]
             reason = REFUSED if isinstance(error, ValueError) else CRASHED
-            return [RejectedError(reason, f"{type(error).__name__}: {error}")]
+            return [Rejected(reason, f"{type(error).__name__}: {error}")]
         return [self._stored(clip, frames) for clip, frames in zip(clips, encoded, strict=True)]
 
-    def _stored(self, clip: Clip, frames: np.ndarray) -> np.ndarray | RejectedError:
+    def _stored(self, clip: Clip, frames: np.ndarray) -> np.ndarray | Rejected:
         spec = self.expert.spec
         if frames.ndim != 2 or frames.shape[0] == 0 or frames.shape[1] != spec.width:
-            return RejectedError(BAD_FRAMES, f"{spec.name} gave frames of shape {frames.shape}, not (L, {spec.width})")
-        if not np.abs(frames).max() <= _HALF_MAX:  # also false for nan
-            return RejectedError(NOT_FINITE, f"{spec.name} gave frames that are not finite in float16")
+            return Rejected(BAD_FRAMES, f"{spec.name} gave frames of shape {frames.shape}, not (L, {spec.width})")
+        if not fits_half(frames):
+            return Rejected(NOT_FINITE, f"{spec.name} gave frames that are not finite in float16")
         if self.dataset.meta.alignment == "block":
             frames = align(frames, spec.rate, spec.first_center, block_length(clip.num_samples))
         return frames.astype(np.float16)
@@ -192,7 +191,7 @@ class ExpertPool:
 
 
 def _with_frames(
-    table: pa.Table, filler: Filler, results: Mapping[int, np.ndarray | RejectedError]
+    table: pa.Table, filler: Filler, results: Mapping[int, np.ndarray | Rejected]
 ) -> tuple[pa.Table, list[str]]:
     """The table with one expert's frames, and the state of each row that it wanted."""
     nothing = np.zeros((0, filler.expert.spec.width), np.float16)
