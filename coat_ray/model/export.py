@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from coat_ray.model import ask_exported
+from coat_ray.model.backbones import EXPORT_FACTS
 from coat_ray.model.block import BLOCK_TOKENS
 from coat_ray.model.coat import CoatModel
-
-FACTS = "export.json"
 
 
 def export_adapter(model: CoatModel, folder: Path) -> None:
@@ -64,5 +63,5 @@ def _describe(model: CoatModel, folder: Path) -> None:
         "mask_argument": model.backbone.mask_argument,
         "block": list(BLOCK_TOKENS) if model.block else None,
     }
-    (folder / FACTS).write_text(json.dumps(facts, indent=2))
+    (folder / EXPORT_FACTS).write_text(json.dumps(facts, indent=2))
     shutil.copyfile(ask_exported.__file__, folder / "ask.py")

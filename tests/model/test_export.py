@@ -13,6 +13,7 @@ import transformers
 from peft import PeftModel
 
 from coat_ray.config import BackboneConfig
+from coat_ray.model.backbones import load_backbone
 from coat_ray.model.coat import CoatModel
 from coat_ray.model.export import export_adapter, export_merged
 from coat_ray.model.generate import Generator
@@ -115,6 +116,13 @@ def test_an_export_never_overwrites(config, specs, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="is not empty"):
         export_adapter(trained(config, specs), tmp_path)
+
+
+@pytest.mark.parametrize("family", ["qwen2_audio"], indirect=True)
+def test_an_exported_model_is_no_base_to_train_on(config, specs, tmp_path):
+    export_merged(trained(config, specs), tmp_path)
+    with pytest.raises(ValueError, match="is an exported model"):
+        load_backbone(BackboneConfig(weights=str(tmp_path)))
 
 
 @pytest.mark.parametrize("family", ["qwen2_audio"], indirect=True)

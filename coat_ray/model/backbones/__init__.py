@@ -19,17 +19,24 @@ FAMILIES = {
     "audio_flamingo_3": "coat_ray.model.backbones.audio_flamingo_3:AudioFlamingo3Backbone",
 }
 EMBEDDED = Path(__file__).parent / "embedded"
+EXPORT_FACTS = "export.json"
+"""Marks a folder that ``model/export.py`` wrote."""
 
 
 def load_backbone(config: BackboneConfig) -> Backbone:
     """Load the backbone that the configuration names, in its dtype.
 
     Raises:
-        ValueError: unknown family.
+        ValueError: unknown family, or an exported model, whose trained block rows would be made anew.
         OSError: the weights are neither a folder nor to be had from the hub.
     """
     if config.family not in FAMILIES:
         raise ValueError(f"backbone.family {config.family!r} is not one of {sorted(FAMILIES)}")
+    if (Path(config.weights) / EXPORT_FACTS).exists():
+        raise ValueError(
+            f"backbone.weights: {config.weights} is an exported model, and opening it as a base would make its block's "
+            f"rows anew; give the base that it was trained on, or run its own ask.py"
+        )
     module, name = FAMILIES[config.family].split(":")
     family, dtype = getattr(importlib.import_module(module), name), getattr(torch, config.dtype)
     if config.weights != "embedded":
