@@ -104,7 +104,11 @@ class PartIndex:
         self.rows: dict[str, tuple[str, int]] = {}
 
     def refresh(self) -> None:
-        """Take in parts that other processes have written since; costs one ``stat`` when there are none."""
+        """Take in parts that other processes have written since; costs one ``stat`` when there are none.
+
+        Raises:
+            ValueError: a part that is damaged.
+        """
         mtime = self._folder.stat().st_mtime_ns
         if mtime == self._seen_mtime:
             return
@@ -113,7 +117,7 @@ class PartIndex:
             self._read_index(present)
         unindexed = sorted(present - self._known)
         for part in unindexed:
-            ids = pq.read_table(self._folder / part, columns=["clip_id"]).column(0).to_pylist()
+            ids = _clip_ids(self._folder / part)
             self._add(part, ids, range(len(ids)))
         outside = len(self._known) - self._num_indexed
         if outside >= max(_REINDEX_AFTER, len(self._known) // _REINDEX_SHARE):
@@ -143,6 +147,16 @@ class PartIndex:
         )
         atomic_write(self._folder / INDEX, parquet_bytes(table))
         self._num_indexed = len(self._known)
+
+
+def _clip_ids(part: Path) -> list[str]:
+    try:
+        ids: list[str] = pq.read_table(part, columns=["clip_id"]).column(0).to_pylist()
+    except pa.ArrowException as error:
+        raise ValueError(
+            f"{part} is damaged: `coat targets verify` finds all such files, `coat targets gc --yes` removes them"
+        ) from error
+    return ids
 
 
 class PartReader:

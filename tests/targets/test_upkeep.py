@@ -74,6 +74,9 @@ def test_a_part_that_was_cut_is_named(store, datasets, coat):
     assert code == 1
     assert str(part) in err
     assert datasets["low"].folder.name in out
+    code, _, err = coat("targets", "list")
+    assert code == 1
+    assert f"{part} is damaged: `coat targets verify`" in err
 
 
 @pytest.mark.parametrize("values", [np.full((12, 2), np.nan), np.zeros((12, 3))])
