@@ -13,7 +13,16 @@ from typing import Any, Literal, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from yaml import YAMLError
 
 RECON = "recon"
@@ -193,6 +202,25 @@ class TrainingConfig(Section):
     focal_gamma: float = Field(2.0, ge=0)
 
 
+class TrackingConfig(Section):
+    """Where metrics go beside ``metrics.jsonl``. Never part of a run's identity."""
+
+    tensorboard: bool = Field(False, description="event files in the run's folder, under tensorboard/")
+    mlflow: str | None = Field(None, description="tracking URI: http(s)://…, or file:///… on a disk that nodes share")
+
+    @field_validator("mlflow")
+    @classmethod
+    def _holds_no_secret(cls, uri: str | None) -> str | None:
+        if uri is not None and "://" not in uri:
+            raise ValueError(f"{uri!r} is no URI: write http://… or file:///…")
+        if uri is not None and "@" in uri.split("://", 1)[1].split("/", 1)[0]:
+            raise ValueError(
+                "a configuration is saved with its run: leave name and password out of the URI, and set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
+        return uri
+
+
 class EvaluationConfig(Section):
     """Held-out evaluation after training."""
 
@@ -219,6 +247,7 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     deepspeed: DeepSpeedConfig = DeepSpeedConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
     resources: ResourcesConfig = ResourcesConfig()
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from coat_ray.corpus.manifest import read_manifest
 from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.storage import Storage
 from coat_ray.training.errors import TrainingStoppedError
+from coat_ray.training.tracking import check_tracking
 
 if TYPE_CHECKING:
     from coat_ray.training.run import RunResult
@@ -52,6 +53,7 @@ def main() -> None:
 
 def run(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool = True) -> list[RunResult]:
     """Prepare the corpus, make what targets are missing, train each arm, compare, say where things lie."""
+    check_tracking(config.tracking)
     corpus = corpus_folder(config.corpus.name, storage)
     with connect():
         results = _train(config, corpus, storage, console)

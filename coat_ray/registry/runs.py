@@ -1,7 +1,7 @@
 """Records of runs: one folder per run with ``record.json`` and ``metrics.jsonl``, safe against ``kill -9``.
 
-A run is identified by what decides its result (configuration without resources, arms, name and evaluation; arm;
-parents), so that the same experiment started again is found and continued, never doubled.
+A run is identified by what decides its result (configuration without the sections in ``NOT_IDENTITY``;
+arm; parents), so that the same experiment started again is found and continued, never doubled.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write
 
 RunState = Literal["created", "running", "interrupted", "failed", "done"]
 
-NOT_IDENTITY = frozenset({"resources", "arms", "name", "evaluation"})
+NOT_IDENTITY = frozenset({"resources", "arms", "name", "evaluation", "tracking"})
 """Sections that may change without making it another run."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +12,24 @@ from typing import Any
 import ray.train
 
 from coat_ray.registry.metrics import append_metrics, expert_terms, read_metrics, rewind_metrics
+from coat_ray.training.tracking import Sink
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 MIB_IN_GIB = 1024
 
 
 class MetricsWriter(ray.train.UserCallback):
-    """The only writer of a run's metrics. Steps that a resumed run repeats replace their first report."""
+    """The only writer of a run's metrics. Steps that a resumed run repeats replace their first report.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    ``open_sinks`` opens what else takes them, in the controller. A sink that fails costs a warning, never a run.
+    """
+
+    def __init__(self, path: Path, open_sinks: Callable[[], list[Sink]] = list) -> None:
+        self.path, self.open_sinks = path, open_sinks
         self._last: int | None = None
+        self._sinks: list[Sink] | None = None
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002
         """Append worker 0's line."""
@@ -34,6 +42,21 @@ class MetricsWriter(ray.train.UserCallback):
             rewind_metrics(self.path, line["step"] - int(line["steps"]))
         append_metrics(self.path, line)
         self._last = line["step"]
+        self._copy(line)
+
+    def _copy(self, line: dict[str, Any]) -> None:
+        """Give sinks the line, and on first use everything that is there."""
+        try:
+            if self._sinks is None:
+                self._sinks = self.open_sinks()
+                rows = read_metrics(self.path)
+            else:
+                rows = [line]
+            for sink in self._sinks:
+                sink.write(rows)
+        except Exception as error:  # noqa: BLE001 - whatever a server or a disk may do
+            self._sinks = []
+            logger.warning("tracking stops, training goes on (metrics are in %s): %s", self.path, error)
 
 
 @contextmanager

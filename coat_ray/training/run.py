@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from coat_ray.training.lineage import ingredients
 from coat_ray.training.loop import train_worker
 from coat_ray.training.progress import MetricsWriter, shown_progress
 from coat_ray.training.task import OpenTargets, Parts, WorkerTask
+from coat_ray.training.tracking import check_tracking, open_sinks
 
 MAX_FAILURES = 5
 """Workers that may die in one call before the run is given up; each time it goes on from the newest checkpoint."""
@@ -107,6 +109,7 @@ def train_arm(
 
 
 def _check(config: RunConfig, arm: Arm, datasets: Mapping[str, str]) -> None:
+    check_tracking(config.tracking)
     if config.training.batch_rows < config.resources.train_workers:
         raise ConfigError(
             f"training.batch_rows is {config.training.batch_rows}, fewer than the "
@@ -152,7 +155,7 @@ def _trainer(task: WorkerTask, metrics: Path) -> ray.train.torch.TorchTrainer:
             name=f"attempt-{uuid.uuid4().hex[:8]}",  # Ray would resume a known name; our checkpoints do that
             storage_path=str(task.folder / "ray"),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[MetricsWriter(metrics)],  # type: ignore[list-item]
+            callbacks=[MetricsWriter(metrics, partial(open_sinks, task.config.tracking, task.folder))],  # type: ignore[list-item]
             worker_runtime_env={"env_vars": QUIET},
             logging_config=ray.train.LoggingConfig(log_level="WARNING"),
         ),
