@@ -124,14 +124,16 @@ def size(folder: Path, seconds: float) -> list[Line]:
     """Bytes in the store per second of audio."""
     clips = make_clips(folder / "sized", min(seconds, 300), seed=3)
     store = TargetStore(folder / "sized-store")
+    small = {f"{role} int8": config.model_copy(update={"dtype": "int8"}) for role, config in EXPERTS.items()}
     with connect():
-        encode_corpus(clips, EXPERTS, store, _resources(2))
+        encode_corpus(clips, EXPERTS | small, store, _resources(2))
     total = _audio(clips)
     lines = []
     for dataset in store.datasets():
         held = sum(path.stat().st_size for path in dataset.folder.glob("part-*.parquet"))
-        raw = dataset.meta.rate * dataset.spec.width * 2
-        what = f"bytes per second, {dataset.spec.name} ({dataset.spec.width} wide at {dataset.meta.rate:g} Hz)"
+        meta, spec = dataset.meta, dataset.spec
+        raw = meta.rate * spec.width * 2
+        what = f"bytes per second, {spec.name} {meta.dtype} ({spec.width} wide at {meta.rate:g} Hz)"
         lines.append(Line(what, f"{held / total:,.0f}", f"{raw:,.0f} raw float16"))
     return lines
 
