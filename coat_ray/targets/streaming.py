@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from coat_ray.audio.states import UNKNOWN
 from coat_ray.targets.plan import ClipRef, ClipWork
 from coat_ray.targets.pool import STORED
 from coat_ray.targets.store import TargetDataset, TargetNotFound
@@ -31,7 +32,7 @@ def stream_blocks(steps: Sequence[Sequence[ClipRef]], block_seconds: float = BLO
         if sum(clip.seconds for clip in blocks[-1].values()) >= block_seconds:
             blocks.append({})
         for clip in step:
-            blocks[-1].setdefault(clip.uri, ClipWork(clip.uri, -1, -1, clip.seconds or 0.0))
+            blocks[-1].setdefault(clip.uri, ClipWork(clip.uri, *UNKNOWN, clip.seconds or 0.0))
     return [list(block.values()) for block in blocks if block]
 
 
