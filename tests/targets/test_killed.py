@@ -12,7 +12,7 @@ from coat_ray.targets.verify import verify
 from .jobs import EXPERTS, RESOURCES, block_each, count_parts, start_job, start_local_job, stored_rows
 from .loudness import load
 
-KILLS, LOCAL_KILLS = 10, 20
+KILLS, LOCAL_KILLS = 5, 20
 
 pytestmark = pytest.mark.slow
 
