@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from coat_ray.config import RECON, BackboneConfig, LoraSection, ProjectorConfig, RunConfig
 from coat_ray.experts.base import HEAD_KINDS, ExpertSpec, FrozenHead
+from coat_ray.model.answer_loss import answer_loss
 from coat_ray.model.backbones import load_backbone
 from coat_ray.model.backbones.base import AudioFeatures, Backbone
 from coat_ray.model.batch import Batch, StepOutput
@@ -123,10 +123,10 @@ class CoatModel(nn.Module):
 
     def _answer_loss(self, hidden_BSD: Tensor, batch: Batch) -> tuple[Tensor, Tensor, int]:
         """Cross-entropy over response tokens only: their positions are gathered before the output layer."""
-        labels = batch.input_ids_BS[:, 1:][batch.response_mask_BS[:, 1:]]
-        logits = self.backbone.lm_head(hidden_BSD[:, :-1][batch.response_mask_BS[:, 1:]]).float()
-        correct = (logits.argmax(-1) == labels).sum().detach()
-        return F.cross_entropy(logits, labels, reduction="sum"), correct, labels.numel()
+        answered_BS = batch.response_mask_BS[:, 1:]
+        labels_P = batch.input_ids_BS[:, 1:][answered_BS]
+        ce_sum, correct = answer_loss(self.backbone.lm_head, hidden_BSD[:, :-1][answered_BS], labels_P)
+        return ce_sum, correct, labels_P.numel()
 
     def predict(self, role: str, h_think: Tensor, row_lengths: Tensor) -> Tensor:
         """P_k on packed block states (P, D) -> (P, E); attention stays inside a row's block."""
