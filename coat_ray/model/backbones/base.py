@@ -5,6 +5,7 @@ Shapes: B rows, S positions, N clips, M mel bins, F mel frames, L audio tokens o
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -172,6 +173,16 @@ class Backbone(nn.Module, ABC):
             past_key_values=cache,
             use_cache=cache is not None,
         ).last_hidden_state
+
+    def checkpoint_activations(self) -> None:
+        """Keep only each decoder layer's input for the backward pass and compute the layer again there, to the bit.
+
+        Less memory for about a third more computing, in training mode only. The tower has no backward pass, so it
+        stays as it is. Before or after PEFT has wrapped the model: its layers are the same objects.
+        """
+        with warnings.catch_warnings():  # the method's newer name is not in every transformers that we take
+            warnings.simplefilter("ignore", FutureWarning)
+            self.language_model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def linear_names(self, leaves: Sequence[str]) -> list[str]:
         """Full names of the language model's linear layers called *leaves*: where LoRA goes.
