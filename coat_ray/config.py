@@ -30,6 +30,8 @@ RECON = "recon"
 
 Arm = Literal["sft", "coat"]
 
+PAPER_BATCH_ROWS = 16
+
 
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -94,6 +96,7 @@ class CorpusConfig(Section):
     mixture: dict[str, PositiveFloat] | None = Field(
         None, min_length=1, description="share of each task group; None: as in the manifest"
     )
+    max_repeats: int | None = Field(None, ge=1, description="how often a row may come in one stage; None: no bound")
     max_seconds: float = Field(30.0, gt=0)
 
 
@@ -192,14 +195,57 @@ class ResourcesConfig(Section):
 
 
 class TrainingConfig(Section):
-    """The training loop."""
+    """The training loop. A position is a token of text, sound or block; padding counts."""
 
-    batch_rows: int = Field(16, ge=1, description="rows in a global batch, over all workers (paper: 16)")
+    batch_rows: int | None = Field(None, ge=1, description="rows in a global batch, over all workers (paper: 16)")
+    batch_tokens: int | None = Field(
+        None, ge=1, description="instead of batch_rows: as many rows of like length as fit into so many positions"
+    )
+    micro_tokens: int | None = Field(
+        None, ge=1, description="positions that a worker computes at once; the gradients of several parts add up"
+    )
+    activation_checkpointing: bool = Field(False, description="compute the decoder twice and keep less in between")
+    skip_nonfinite: int = Field(
+        0, ge=0, description="parts of a batch with a NaN or infinite loss that may be left out before training stops"
+    )
     checkpoint_every: int = Field(100, ge=1)
     log_every: int = Field(10, ge=1)
     focal_weight: float = Field(1.0, ge=0, description="w_aux of the pitch loss")
     focal_alpha: float = Field(0.25, gt=0, lt=1)
     focal_gamma: float = Field(2.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_of_a_batch(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        rows, tokens = data.get("batch_rows"), data.get("batch_tokens")
+        if rows is not None and tokens is not None:
+            raise ValueError("batch_rows and batch_tokens both say how large a batch is: set one of them to null")
+        return data | {"batch_rows": PAPER_BATCH_ROWS} if rows is None and tokens is None else data
+
+
+class AugmentConfig(Section):
+    """What is done to clips on their way into training; targets stay those of the clean clip."""
+
+    gain_db: float = Field(0.0, ge=0, description="gain drawn from ± this")
+    noise_probability: float = Field(0.0, ge=0, le=1, description="share of clips that get white noise")
+    snr_db: tuple[float, float] = Field((10.0, 30.0), description="bounds of the signal-to-noise ratio")
+    time_masks: int = Field(0, ge=0, description="SpecAugment (Park et al. 2019) on the log-mel")
+    time_mask_frames: int = Field(40, ge=1, description="longest time mask, in mel frames of 10 ms")
+    frequency_masks: int = Field(0, ge=0)
+    frequency_mask_bins: int = Field(15, ge=1)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is done at all."""
+        return bool(self.gain_db or self.noise_probability or self.time_masks or self.frequency_masks)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> AugmentConfig:
+        if self.snr_db[0] > self.snr_db[1]:
+            raise ValueError(f"snr_db {self.snr_db}: the lower bound comes first")
+        return self
 
 
 class TrackingConfig(Section):
@@ -245,6 +291,7 @@ class RunConfig(Section):
     balance: BalanceConfig = BalanceConfig()
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
+    augment: AugmentConfig = AugmentConfig()
     deepspeed: DeepSpeedConfig = DeepSpeedConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()

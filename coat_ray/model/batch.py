@@ -6,6 +6,7 @@ clip, E expert width, D hidden width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -34,8 +35,23 @@ class Batch:
     target_masks: dict[str, Tensor] = field(default_factory=dict)  # role -> (sum L_a,) bool, False: no target
 
     def to(self, device: torch.device | str) -> Batch:
-        """A copy with every tensor on *device*."""
-        return Batch(**{f.name: _move(getattr(self, f.name), device) for f in fields(self)})
+        """A copy with every tensor on *device*; from pinned memory the copy runs beside what is computed."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """A copy in page-locked memory, which a GPU reads by itself."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def num_response_tokens(self) -> int:
+        """Tokens that the answers' cross-entropy is summed over."""
+        return int(self.response_mask_BS[:, 1:].sum())
+
+    def num_positions(self, role: str) -> int:
+        """Block positions that have a target of *role*; 0 in the arm without a block."""
+        return int(self.target_masks[role].sum()) if role in self.target_masks else 0
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(**{f.name: _map(getattr(self, f.name), change) for f in fields(self)})
 
 
 @dataclass
@@ -56,9 +72,9 @@ class StepOutput:
     log_variances: dict[str, Tensor] = field(default_factory=dict)  # role -> s_k (), with a learned balance
 
 
-def _move(value: Any, device: torch.device | str) -> Any:
+def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return change(value)
     if isinstance(value, dict):
-        return {key: _move(tensor, device) for key, tensor in value.items()}
+        return {key: _map(tensor, change) for key, tensor in value.items()}
     return value

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from coat_ray.config import BalanceConfig, RunConfig
+from coat_ray.config import RunConfig
 from coat_ray.provenance import fingerprint, git_state, versions
 from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write
 
@@ -23,6 +23,11 @@ RunState = Literal["created", "running", "interrupted", "failed", "done"]
 
 NOT_IDENTITY = frozenset({"resources", "arms", "name", "evaluation", "tracking"})
 """Sections that may change without making it another run."""
+
+NOT_IDENTITY_IN_TRAINING = frozenset(
+    {"micro_tokens", "activation_checkpointing", "skip_nonfinite", "checkpoint_every", "log_every"}
+)
+"""How training is carried out: results are the same, or (as with another number of workers) the same to rounding."""
 
 
 class RunNotFound(LookupError):
@@ -52,8 +57,8 @@ class RunRecord(BaseModel):
 def identity(config: RunConfig, arm: str, parents: Mapping[str, str] | None = None) -> str:
     """Fingerprint of what decides the result of one arm."""
     data = config.model_dump(mode="json", exclude=set(NOT_IDENTITY))
-    if config.balance == BalanceConfig():  # runs from before there was a choice are found again
-        del data["balance"]
+    for key in NOT_IDENTITY_IN_TRAINING:
+        del data["training"][key]
     return fingerprint({"config": data, "arm": arm, "parents": dict(parents or {})})
 
 

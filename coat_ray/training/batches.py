@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from coat_ray.audio import DEFAULT_LIMITS, AudioError, AudioLimits, clip_id, load_audio
-from coat_ray.config import RECON
+from coat_ray.config import RECON, AugmentConfig
 from coat_ray.corpus.manifest import AUDIO_MARK, Manifest, Row
-from coat_ray.model.backbones.base import FrontEnd
+from coat_ray.model.backbones.base import AudioFeatures, FrontEnd
 from coat_ray.model.batch import Batch
 from coat_ray.model.block import TokenLayout
 from coat_ray.targets.align import align, block_length
 from coat_ray.targets.store import TargetDataset, TargetNotFound
+from coat_ray.training.augment import augment_features, augment_signal, generator
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class Collator:
         *,
         block: bool,
         limits: AudioLimits = DEFAULT_LIMITS,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Prepare for the rows of one manifest.
@@ -84,16 +87,20 @@ class Collator:
             datasets: role -> stored targets of that expert.
             block: lay the thinking block out (arm "coat") or not (arm "sft").
             limits: what a clip may cost; the limits that the targets were made with.
+            augment: what is done to clips; None: nothing.
+            seed: fixes the draws of *augment*, together with step, row and clip.
             cache_bytes: bound of each of the two caches.
         """
         self.manifest, self.front, self.datasets, self.block = manifest, front, datasets, block
-        self.limits = limits
+        self.limits, self.augment, self.seed = limits, augment or AugmentConfig(), seed
         self._rows = {row.id: row for row in manifest.rows}
         self._clips: ByteCache[Clip] = ByteCache(cache_bytes, lambda clip: clip.signal.nbytes)
         self._targets: ByteCache[np.ndarray | None] = ByteCache(cache_bytes, lambda a: 0 if a is None else a.nbytes)
 
-    def __call__(self, row_ids: Sequence[str], roles: Iterable[str]) -> Batch:
+    def __call__(self, row_ids: Sequence[str], roles: Iterable[str], step: int = 0) -> Batch:
         """Build the batch of these rows with the targets of these roles (roles without stored targets are left out).
+
+        *step* is what augmentation draws anew for.
 
         A batch without any clip gets one more row, which holds a moment of silence, no response and no
         target: workers then run the same parts of the model in every step, as collective operations need it.
@@ -102,16 +109,17 @@ class Collator:
         Raises:
             ValueError: a clip that cannot be read, or a row that the front end refuses; the message names the row.
         """
-        clips, layouts = [], []
+        clips, layouts, draws = [], [], []
         for row_id in row_ids:
             row = self._rows[row_id]
             row_clips = self._load(row)
             layouts.append(self._layout(row, row_clips))
             clips += row_clips
+            draws += [generator(self.seed, step, row_id, number) for number in range(len(row_clips))]
         heard = bool(clips)
         if not heard:
-            clips, layouts = [SILENCE], [*layouts, self._silent_layout()]
-        audio = self.front.features([clip.signal for clip in clips])
+            clips, layouts, draws = [SILENCE], [*layouts, self._silent_layout()], []
+        audio = self._features(clips, draws)
         lengths = audio.lengths_N.tolist()
         sounding = [min(n, block_length(len(clip.signal))) for clip, n in zip(clips, lengths, strict=True)]
         masks = {RECON: _known(sounding if heard else [0] * len(clips), lengths)}
@@ -128,6 +136,16 @@ class Collator:
             targets=targets,
             target_masks=masks,
         )
+
+    def _features(self, clips: Sequence[Clip], draws: Sequence[np.random.Generator]) -> AudioFeatures:
+        """Log-mel of each clip, augmented with the generator of each; no generators, no augmentation."""
+        if not (self.augment.active and draws):
+            return self.front.features([clip.signal for clip in clips])
+        signals = [augment_signal(clip.signal, rng, self.augment) for clip, rng in zip(clips, draws, strict=True)]
+        audio = self.front.features(signals)
+        for mel_MF, frames, rng in zip(audio.features_NMF, audio.frames_N.tolist(), draws, strict=True):
+            mel_MF.copy_(torch.from_numpy(augment_features(mel_MF.numpy(), frames, rng, self.augment)))
+        return audio
 
     def _load(self, row: Row) -> list[Clip]:
         try:

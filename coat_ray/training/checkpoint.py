@@ -35,6 +35,7 @@ class Progress:
     """Where training stands: *step* optimiser steps are done, the last of them in *stage*.
 
     ``lines`` are the log lines since the checkpoint before, for the case that the driver died before it wrote them.
+    ``left_out`` counts the parts of batches whose loss was not finite.
     """
 
     step: int
@@ -42,6 +43,7 @@ class Progress:
     fingerprint: str
     adam_steps: dict[str, float]
     lines: list[dict[str, Any]] = field(default_factory=list)
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

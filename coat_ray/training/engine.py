@@ -88,16 +88,22 @@ class Engine:
         self.deepspeed, *_ = deepspeed.initialize(
             model=model, optimizer=adam, config=deepspeed_config(config, world, device), dist_init_required=False
         )
-        self.adam, self.grad_clip = adam, optim.grad_clip
+        self.adam, self.grad_clip, self.device = adam, optim.grad_clip, device
         self._create_moments()
 
     def forward(self, batch: Batch, active: tuple[str, ...]) -> StepOutput:
         """The model's forward pass."""
         return self.deepspeed(batch, active)
 
-    def backward_and_step(self, loss: Tensor) -> float:
-        """Backward, clip, update; returns the gradient norm before clipping."""
+    def backward(self, loss: Tensor, *, last: bool = True) -> None:
+        """Gradients of one part of a batch; they add up until the *last* part, with which workers exchange them."""
+        self.deepspeed.set_gradient_accumulation_boundary(last)
         self.deepspeed.backward(loss)
+        if not last:
+            self.deepspeed.step()  # only counts the part
+
+    def step(self) -> float:
+        """Clip and update; returns the gradient norm before clipping."""
         if self.deepspeed.zero_optimization():
             self.deepspeed.step()
             return float(self.deepspeed.get_global_grad_norm())
@@ -175,7 +181,7 @@ def deepspeed_config(config: RunConfig, world: int, device: torch.device) -> dic
     if stage and config.deepspeed.offload_optimizer and device.type != "cpu":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
     return {
-        "train_micro_batch_size_per_gpu": max(1, config.training.batch_rows // world),
+        "train_micro_batch_size_per_gpu": max(1, (config.training.batch_rows or 1) // world),  # for its records only
         "gradient_accumulation_steps": 1,
         "gradient_clipping": config.optim.grad_clip if stage else 0.0,
         "zero_optimization": zero,

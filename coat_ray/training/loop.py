@@ -2,64 +2,50 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
-import ray.train
-import ray.train.torch
-import torch
 import torch.distributed as dist
 
 from coat_ray.config import RunConfig
 from coat_ray.model.batch import Batch
-from coat_ray.storage import atomic_write
 from coat_ray.training.balance import balanced
-from coat_ray.training.checkpoint import Checkpoint, Progress, newest_checkpoint, write_checkpoint
+from coat_ray.training.checkpoint import Checkpoint, CheckpointError, Progress, newest_checkpoint, write_checkpoint
 from coat_ray.training.engine import Engine, trainable
+from coat_ray.training.journal import Journal, Worker
 from coat_ray.training.prefetch import prefetch
 from coat_ray.training.schedule import lr_factor
 from coat_ray.training.state import gather_state, load_moments, load_values
-from coat_ray.training.step import NonFiniteLossError, Window, seed_step, train_step
+from coat_ray.training.step import seed_step, train_step
 from coat_ray.training.task import Parts, WorkerTask, build_coat
-from coat_ray.training.throughput import peak_memory, speed
+from coat_ray.training.window import StepSums
 
 
-def train_worker(settings: dict[str, Any]) -> None:
-    """Train one arm as one of several workers; ``settings["task"]`` is a ``WorkerTask``."""
-    task: WorkerTask = settings["task"]
-    logging.getLogger().setLevel(logging.WARNING)  # Ray logs every report under the root logger
-    if task.stop_note.exists():  # an error that would come again: end here instead of using up all retries
-        return
-    try:
-        _train(task)
-    except (ValueError, NonFiniteLossError) as error:
-        atomic_write(task.stop_note, str(error))
-        raise
+def train(task: WorkerTask, worker: Worker) -> None:
+    """Train one arm to its end, from its newest checkpoint on; the process group must be there.
 
-
-def _train(task: WorkerTask) -> None:
-    config, every = task.config, task.config.training
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
-    device = ray.train.torch.get_device()
-
+    Raises:
+        ValueError: a row, clip or target that cannot be trained on.
+        NonFiniteLossError: a loss that is NaN or infinite, more often than ``training.skip_nonfinite`` allows.
+        CheckpointError: a checkpoint that cannot be written.
+    """
+    config = task.config
     parts = (task.build or build_coat)(task)
     roles = {role for stage in config.stages for role in task.active(stage)}
     parts = replace(parts, model=balanced(parts.model, config, roles))
     checkpoint = _agree_on_checkpoint(task)
-    engine = _start(task, parts, checkpoint, world, device)
-    first_step = checkpoint.progress.step if checkpoint else 0
-    for line in checkpoint.progress.lines if checkpoint else []:
-        ray.train.report(line if rank == 0 else {})
-
-    window, lines, clock = Window(), [], time.perf_counter()
-    with closing(prefetch(_batches(task, parts, first_step, rank, world))) as batches:
-        for step, batch in enumerate(batches, first_step):
+    engine = _start(task, parts, checkpoint, worker)
+    first = checkpoint.progress if checkpoint else Progress(0, 0, task.fingerprint, {})
+    left_out, journal = first.left_out, Journal(worker)
+    journal.repeat(first.lines)
+    with closing(prefetch(_batches(task, parts, first.step, worker))) as batches:
+        for step in range(first.step, config.total_steps):
+            with journal.waiting():
+                shard = next(batches)
             stage_index = parts.plan.stage_at(step)
             stage = config.stages[stage_index]
             active = task.active(stage)
@@ -69,24 +55,23 @@ def _train(task: WorkerTask) -> None:
 
             factor = lr_factor(step, config.total_steps, config.optim)
             engine.set_learning_rates(factor, active)
-            seed_step(config.seed, step, rank)
-            window.add(train_step(engine, batch.to(device), stage, active))
+            seed_step(config.seed, step, worker.rank)
+            spare = partial(parts.collate, [], active, step) if left_out < config.training.skip_nonfinite else None
+            sums = train_step(engine, shard, stage, active, spare)
+            journal.add(sums)
+            left_out += len(sums.left_out)
+            _note_left_out(task, step, sums, worker)
 
             done = step + 1
-            saves = done % every.checkpoint_every == 0 or done == config.total_steps
+            saves = done % config.training.checkpoint_every == 0 or done == config.total_steps
             ends_stage = done == _start_of(config, stage_index) + stage.steps
-            if done % every.log_every == 0 or saves or ends_stage:
-                now = time.perf_counter()
-                where = {"step": done, "stage": stage.name, "lr": config.optim.lr * factor, "seconds": now - clock}
-                means, peaks = window.flush(stage.weights), peak_memory(device)
-                line = where | means | speed(means, now - clock) | peaks if rank == 0 else {}
-                clock = now
-                lines.append(line)
-                ray.train.report(line)
+            if done % config.training.log_every == 0 or saves or ends_stage:
+                where = {"step": done, "stage": stage.name, "lr": config.optim.lr * factor}
+                journal.write(where, stage.weights)
             if saves:
-                _save(task, engine, Progress(done, stage_index, task.fingerprint, engine.adam_steps(), lines))
-                lines = []
-    _export(task, engine, rank)
+                lines = journal.take_lines()
+                _save(task, engine, Progress(done, stage_index, task.fingerprint, engine.adam_steps(), lines, left_out))
+    _export(task, engine, worker)
     engine.close()
 
 
@@ -99,42 +84,59 @@ def _agree_on_checkpoint(task: WorkerTask) -> Checkpoint | None:
     return chosen[0]
 
 
-def _start(task: WorkerTask, parts: Parts, checkpoint: Checkpoint | None, world: int, device: torch.device) -> Engine:
+def _start(task: WorkerTask, parts: Parts, checkpoint: Checkpoint | None, worker: Worker) -> Engine:
     """The engine at the beginning, or where the checkpoint left it."""
     if checkpoint is not None:
         load_values(trainable(parts.model), checkpoint.state)
-    engine = Engine(parts.model.to(device).train(), task.config, world, device)
+    engine = Engine(parts.model.to(worker.device).train(), task.config, worker.world, worker.device)
     if checkpoint is not None:
         load_moments(engine, checkpoint.state)
         engine.set_adam_steps(checkpoint.progress.adam_steps)
     return engine
 
 
-def _batches(task: WorkerTask, parts: Parts, first_step: int, rank: int, world: int) -> Iterator[Batch]:
-    """This worker's part of every global batch that is still to come."""
+def _batches(task: WorkerTask, parts: Parts, first_step: int, worker: Worker) -> Iterator[Sequence[Batch]]:
+    """This worker's parts of every global batch that is still to come."""
     steps = range(first_step, parts.plan.total_steps)
-    shards = [parts.plan.shard(step, rank, world) for step in steps]
-    parts.announce(shards)
-    for step, rows in zip(steps, shards, strict=True):
-        yield parts.collate(rows, task.active(task.config.stages[parts.plan.stage_at(step)]))
+    micro_tokens = task.config.training.micro_tokens
+    shards = [parts.plan.shard(step, worker.rank, worker.world, micro_tokens) for step in steps]
+    parts.announce([part for shard in shards for part in shard])
+    for step, shard in zip(steps, shards, strict=True):
+        roles = task.active(task.config.stages[parts.plan.stage_at(step)])
+        batches = [parts.collate(part, roles, step) for part in shard]
+        yield [batch.pinned() for batch in batches] if worker.device.type == "cuda" else batches
 
 
 def _start_of(config: RunConfig, stage_index: int) -> int:
     return sum(stage.steps for stage in config.stages[:stage_index])
 
 
+def _note_left_out(task: WorkerTask, step: int, sums: StepSums, worker: Worker) -> None:
+    """Write down which rows a step left out."""
+    if worker.rank == 0 and sums.left_out:
+        with task.left_out.open("a") as file:
+            file.writelines(json.dumps({"step": step, "rows": rows}) + "\n" for rows in sums.left_out)
+
+
 def _save(task: WorkerTask, engine: Engine, progress: Progress) -> None:
+    """Write a checkpoint; where worker 0 cannot, every worker says so."""
     rank = dist.get_rank()
     state = gather_state(engine, keep=rank == 0)
+    failure: list[str | None] = [None]
     if rank == 0:
-        write_checkpoint(task.checkpoints, state, progress)
-    dist.barrier()
+        try:
+            write_checkpoint(task.checkpoints, state, progress)
+        except CheckpointError as error:
+            failure = [str(error)]
+    dist.broadcast_object_list(failure)
+    if failure[0] is not None:
+        raise CheckpointError(failure[0])
 
 
-def _export(task: WorkerTask, engine: Engine, rank: int) -> None:
+def _export(task: WorkerTask, engine: Engine, worker: Worker) -> None:
     """Write the adapter in one piece."""
     with engine.gathered():
-        if rank == 0:
+        if worker.rank == 0:
             temporary = task.adapter.with_name(".adapter-being-written")
             shutil.rmtree(temporary, ignore_errors=True)
             engine.deepspeed.module.save_adapter(temporary)

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 MIB_IN_GIB = 1024
+WORTH_SAYING = 0.05
+"""Share of the time spent waiting for batches from which on a person is told."""
 
 
 class MetricsWriter(ray.train.UserCallback):
@@ -99,7 +101,9 @@ def progress_line(row: dict[str, Any], label: str, total_steps: int) -> str:
 
 def _machine(row: dict[str, Any]) -> str:
     gpu = f" + {row['peak_gpu_mib'] / MIB_IN_GIB:.1f} on the GPU" if "peak_gpu_mib" in row else ""
+    waited = f"waiting {row['wait_share']:.0%}  " if row.get("wait_share", 0.0) > WORTH_SAYING else ""
+    left_out = f"{row['parts_left_out']} LEFT OUT (loss not finite)  " if "parts_left_out" in row else ""
     return (
-        f"{row['rows_per_second']:.1f} rows/s  {row['real_token_share']:.0%} real tokens  "
-        f"{row['audio_hours_per_hour']:.1f} h audio/h  {row['peak_rss_mib'] / MIB_IN_GIB:.1f} GiB{gpu}"
+        f"{left_out}{row['rows_per_second']:.1f} rows/s  {row['real_token_share']:.0%} real tokens  "
+        f"{waited}{row['audio_hours_per_hour']:.1f} h audio/h  {row['peak_rss_mib'] / MIB_IN_GIB:.1f} GiB{gpu}"
     )

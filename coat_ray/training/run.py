@@ -22,10 +22,10 @@ from coat_ray.storage import DEFAULT_TENANT, Storage
 from coat_ray.targets.store import TargetStore
 from coat_ray.training.errors import TrainingStoppedError
 from coat_ray.training.lineage import ingredients
-from coat_ray.training.loop import train_worker
 from coat_ray.training.progress import MetricsWriter, shown_progress
 from coat_ray.training.task import OpenTargets, Parts, WorkerTask
 from coat_ray.training.tracking import check_tracking, open_sinks
+from coat_ray.training.worker import train_worker
 
 MAX_FAILURES = 5
 """Workers that may die in one call before the run is given up; each time it goes on from the newest checkpoint."""
@@ -110,7 +110,7 @@ def train_arm(
 
 def _check(config: RunConfig, arm: Arm, datasets: Mapping[str, str]) -> None:
     check_tracking(config.tracking)
-    if config.training.batch_rows < config.resources.train_workers:
+    if config.training.batch_rows is not None and config.training.batch_rows < config.resources.train_workers:
         raise ConfigError(
             f"training.batch_rows is {config.training.batch_rows}, fewer than the "
             f"{config.resources.train_workers} workers of resources.train_workers"

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from coat_ray.config import Arm, RunConfig, StageConfig
 from coat_ray.model.batch import Batch
-from coat_ray.training.stages import Plan, make_plan
+from coat_ray.training.lengths import row_lengths
+from coat_ray.training.stages import BatchSize, Plan, make_plan
 
 if TYPE_CHECKING:
-    from coat_ray.corpus.manifest import Manifest
+    from coat_ray.corpus.manifest import Manifest, Row
+    from coat_ray.model.backbones.base import FrontEnd
     from coat_ray.targets.store import TargetDataset, TargetStore
 
-Collate = Callable[[Sequence[str], Iterable[str]], Batch]
+Collate = Callable[[Sequence[str], Iterable[str], int], Batch]
+"""(row ids, roles, step) -> batch; without row ids a batch that teaches nothing."""
+
 Steps = Callable[[], Sequence[Sequence[str]]]
 OpenTargets = Callable[[RunConfig, "TargetStore", Mapping[str, str], "Manifest", Steps], "dict[str, TargetDataset]"]
 """(config, store, role -> fingerprint, manifest, rows of the steps to come) -> targets by role."""
@@ -73,6 +77,11 @@ class WorkerTask:
         """Written by a worker that met an error which would come again; says why training cannot go on."""
         return self.folder / "stopped.txt"
 
+    @property
+    def left_out(self) -> Path:
+        """Step and row ids of every part of a batch that was left out, one JSON object a line."""
+        return self.folder / "left_out.jsonl"
+
     def active(self, stage: StageConfig) -> tuple[str, ...]:
         """Roles whose losses count in a stage; none in the arm without a block."""
         return stage.active if self.arm == "coat" else ()
@@ -99,13 +108,36 @@ def build_coat(task: WorkerTask) -> Parts:
 
     config, block = task.config, task.arm == "coat"
     manifest = read_manifest(task.manifest)
-    rows = [row for row in manifest.rows if row.id not in task.skip_rows]
-    plan = make_plan(rows, config.stages, config.corpus.mixture, config.seed, config.training.batch_rows)
     store = TargetStore(task.targets)
     coming: list[Sequence[str]] = []
     fingerprints = task.datasets if block else {}
     datasets = (task.open_targets or stored_targets)(config, store, fingerprints, manifest, lambda: coming)
     specs: dict[str, Any] = {role: (dataset.spec, dataset.load_head()) for role, dataset in datasets.items()}
     model = CoatModel.create(config, block=block, specs=specs)
-    limits = replace(DEFAULT_LIMITS, max_seconds=config.corpus.max_seconds)
-    return Parts(plan, model, Collator(manifest, model.front, datasets, block=block, limits=limits), coming.extend)
+    if config.training.activation_checkpointing:
+        model.checkpoint_activations()
+    collate = Collator(
+        manifest,
+        model.front,
+        datasets,
+        block=block,
+        limits=replace(DEFAULT_LIMITS, max_seconds=config.corpus.max_seconds),
+        augment=config.augment,
+        seed=config.seed,
+    )
+    rows = [row for row in manifest.rows if row.id not in task.skip_rows]
+    return Parts(plan_rows(rows, model.front, config), model, collate, coming.extend)
+
+
+def plan_rows(rows: Sequence[Row], front: FrontEnd, config: RunConfig) -> Plan:
+    """The plan of a run over these rows."""
+    training = config.training
+    return make_plan(
+        rows,
+        row_lengths(rows, front, exact=bool(training.batch_tokens or training.micro_tokens)),
+        config.stages,
+        BatchSize(training.batch_rows, training.batch_tokens),
+        seed=config.seed,
+        mixture=config.corpus.mixture,
+        max_repeats=config.corpus.max_repeats,
+    )

@@ -16,7 +16,7 @@ from coat_ray.targets.align import BLOCK_RATE
 MIB = 2**20
 KIB_IN_MIB = 1024
 
-CLOCKED = ("seconds", "rows_per_second", "audio_hours_per_hour", "peak_rss_mib", "peak_gpu_mib")
+CLOCKED = ("seconds", "wait_share", "rows_per_second", "audio_hours_per_hour", "peak_rss_mib", "peak_gpu_mib")
 """Keys of a line that depend on the machine, so that two equal runs differ in them."""
 
 

@@ -8,6 +8,7 @@ import soundfile
 import torch
 
 from coat_ray.audio import AudioLimits, clip_id, load_audio
+from coat_ray.config import AugmentConfig
 from coat_ray.corpus.manifest import Manifest, Message, Row
 from coat_ray.experts.base import ExpertSpec
 from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone, Qwen2AudioFrontEnd
@@ -174,3 +175,27 @@ def test_the_cache_forgets_what_was_not_used_for_longest() -> None:
     for key in ("a", "b", "a", "c", "a", "b"):
         get(key)
     assert made == ["a", "b", "c", "b"]
+
+
+def test_augmentation_changes_what_is_heard_by_step_and_row_and_nothing_else(
+    manifest: Manifest, front: Qwen2AudioFrontEnd, stored: TargetDataset
+) -> None:
+    settings = AugmentConfig(gain_db=6, noise_probability=1, time_masks=1, frequency_masks=1)
+    plain = Collator(manifest, front, {"speech": stored}, block=True)
+    augmented = Collator(manifest, front, {"speech": stored}, block=True, augment=settings)
+    clean, first = plain(["one", "two"], ["speech"], 3), augmented(["one", "two"], ["speech"], 3)
+    assert not torch.equal(clean.features_NMF, first.features_NMF)
+    assert torch.equal(clean.input_ids_BS, first.input_ids_BS)
+    assert torch.equal(clean.targets["speech"], first.targets["speech"])
+    again, later = augmented(["one", "two"], ["speech"], 3), augmented(["one", "two"], ["speech"], 4)
+    assert torch.equal(first.features_NMF, again.features_NMF)
+    assert not torch.equal(first.features_NMF, later.features_NMF)
+    alone = augmented(["two"], ["speech"], 3)
+    assert torch.equal(alone.features_NMF, first.features_NMF[1:])
+
+
+def test_a_batch_without_rows_is_the_silent_one(collator: Collator) -> None:
+    batch = collator([], ["speech"], 1)
+    assert batch.row_ids == []
+    assert (batch.num_response_tokens(), batch.num_positions("speech"), batch.num_positions("recon")) == (0, 0, 0)
+    assert batch.think_mask_BS.any()

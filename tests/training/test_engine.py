@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from coat_ray.training.checkpoint import Progress, newest_checkpoint, write_chec
 from coat_ray.training.engine import Engine, trainable
 from coat_ray.training.state import gather_state, load_moments, load_values
 from coat_ray.training.step import seed_step, train_step
-from tests.training.toy import ToyModel, toy_batch
+from tests.training.toy import ToyModel, silent_batch, toy_batch
 
 ROLES = ("pitch", "recon")
 STEPS, SWITCH = 8, 3  # the second stage, which adds "pitch", begins at step 3
@@ -63,9 +64,17 @@ def train(job: Job, world: int, rank: int, folder: Path | None) -> dict[str, Ten
             engine.forget_moments(["pitch"])
         seed_step(0, step, rank)
         engine.set_learning_rates(1.0, stage.active)
-        batch = toy_batch([str(10 * step + i) for i in range(4)][rank::world], ROLES, expert_width=3)
-        batch.targets = {role: target.to(toy.embed.weight.dtype) for role, target in batch.targets.items()}
-        train_step(engine, batch, stage, stage.active)
+        rows = [str(10 * step + i) for i in range(4)][rank::world]
+        size = len(rows) // job.parts
+        parts = [toy_batch(rows[i : i + size], ROLES, expert_width=3) for i in range(0, len(rows), size)]
+        if step == job.bad and rank == 1:
+            parts[0].targets["recon"][0] = float("inf")
+        elif step == job.silent:
+            parts = [silent_batch(ROLES, expert_width=3)]
+        for part in parts:
+            part.targets = {role: target.to(toy.embed.weight.dtype) for role, target in part.targets.items()}
+        stand_in = partial(silent_batch, ROLES, expert_width=3) if job.bad is not None else None
+        train_step(engine, parts, stage, stage.active, stand_in)
     state = gather_state(engine, keep=rank == 0)
     if folder and rank == 0:
         write_checkpoint(folder, state, Progress(job.stop, 0, "toy", engine.adam_steps()))
@@ -84,6 +93,9 @@ class Job(NamedTuple):
     dtype: str = "float32"
     dropout: float = 0.1
     balance: str = "fixed"
+    parts: int = 1
+    bad: int | None = None  # the step in which worker 1 has a target that is not finite
+    silent: int | None = None  # the step in which there is nothing to learn
 
 
 def worker(rank: int, world: int, port: int, root: Path, jobs: list[Job]) -> None:
@@ -130,6 +142,10 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tens
     jobs += [Job("balanced before the switch", SWITCH, balance="uncertainty")]
     jobs += [Job("balanced together", STEPS, dropout=0.0, balance="uncertainty")]
     jobs += [Job("first step", 1), Job("before the switch", SWITCH), Job("together", STEPS, dropout=0.0)]
+    jobs += [Job(f"in parts {zero}", STEPS, zero=zero, dropout=0.0, parts=2) for zero in range(4)]
+    jobs += [Job("balanced in parts", STEPS, dropout=0.0, balance="uncertainty", parts=2)]
+    for zero in range(4):
+        jobs += [Job(f"left out {zero}", STEPS, zero=zero, bad=4), Job(f"silent {zero}", STEPS, zero=zero, silent=4)]
     run_jobs(root, 2, [*jobs, Job("two workers", 5, "shared")])
     alone = [Job("alone", STEPS, dropout=0.0), Job("balanced alone", STEPS, dropout=0.0, balance="uncertainty")]
     run_jobs(root, 1, [Job("one worker", 5, "shared", 3), *alone])
@@ -178,6 +194,19 @@ def test_a_checkpoint_of_two_workers_goes_on_at_one_and_at_another_zero_stage(
 def test_one_worker_and_two_train_the_same_to_rounding(states: dict[str, dict[str, Tensor]], kind: str) -> None:
     for key, value in states[f"{kind}alone"].items():
         torch.testing.assert_close(states[f"{kind}together"][key], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [*(f"in parts {zero}" for zero in range(4)), "balanced in parts"])
+def test_a_batch_in_parts_trains_the_same_to_rounding(states: dict[str, dict[str, Tensor]], kind: str) -> None:
+    whole = states["balanced together" if kind.startswith("balanced") else "together"]
+    for key, value in states[kind].items():
+        torch.testing.assert_close(value, whole[key], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("zero", range(4))
+def test_a_part_that_is_left_out_teaches_nothing(states: dict[str, dict[str, Tensor]], zero: int) -> None:
+    assert differing(states[f"left out {zero}"], states[f"silent {zero}"]) == []
+    assert differing(states[f"left out {zero}"], states[f"straight {zero}-float32"]) != []
 
 
 def test_zero_stages_learn_the_same_balance(states: dict[str, dict[str, Tensor]]) -> None:

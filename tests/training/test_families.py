@@ -48,7 +48,8 @@ def losses(run: RunConfig) -> list[float]:
         recon = output.expert_sums["recon"]["mse"] / output.num_positions["recon"]
         loss = output.ce_sum / output.num_response_tokens + recon
         found.append(loss.item())
-        engine.backward_and_step(loss)
+        engine.backward(loss)
+        engine.step()
     engine.close()
     return found
 

@@ -27,7 +27,7 @@ from coat_ray.storage import Storage
 from coat_ray.targets.store import TargetStore
 from coat_ray.training.errors import TrainingStoppedError
 from coat_ray.training.run import RunResult, train_arm
-from coat_ray.training.stages import make_plan
+from coat_ray.training.stages import BatchSize, Plan, make_plan
 from coat_ray.training.task import Parts, WorkerTask
 from coat_ray.training.throughput import CLOCKED
 from tests.training.toy import ToyModel, toy_batch
@@ -68,11 +68,15 @@ def parts(task: WorkerTask, model: ToyModel, pause: float = 0.0) -> Parts:
     rows = read_manifest(task.manifest).rows
     config = task.config
 
-    def collate(ids: Sequence[str], roles: Sequence[str]) -> Batch:
+    def collate(ids: Sequence[str], roles: Sequence[str], step: int) -> Batch:
         time.sleep(pause)
         return toy_batch(list(ids), tuple(roles))
 
-    return Parts(make_plan(rows, config.stages, None, config.seed, config.training.batch_rows), model, collate)
+    return Parts(toy_plan(rows, config), model, collate)
+
+
+def toy_plan(rows: Sequence[Row], config: RunConfig) -> Plan:
+    return make_plan(rows, [12] * len(rows), config.stages, BatchSize(config.training.batch_rows), seed=config.seed)
 
 
 def build_sound(task: WorkerTask) -> Parts:
@@ -209,10 +213,10 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_rows_of_the_worker_that_m
 ) -> None:
     rows = read_manifest(straight.folder.parents[2] / "corpus" / "train.jsonl").rows
     run = config()
-    plan = make_plan(rows, run.stages, None, run.seed, run.training.batch_rows)
+    plan = toy_plan(rows, run)
     with pytest.raises(TrainingStoppedError) as stopped:
         arm(tmp_path, build_nan)
-    assert str(stopped.value).endswith(f"rows {', '.join(sorted(plan.shard(2, 1, 2)))}")
+    assert str(stopped.value).endswith(f"rows {', '.join(sorted(plan.shard(2, 1, 2)[0]))}")
     record = RunRegistry(Storage(tmp_path)).find(straight.run_id)
     assert record.state == "failed"
     assert str(stopped.value) == f"run {record.id} stopped: {record.result['error']}"

@@ -7,11 +7,14 @@ import torch
 
 from coat_ray.config import RunConfig
 from coat_ray.training.engine import Engine
-from coat_ray.training.step import NonFiniteLossError, Window, seed_step, train_step
-from tests.training.toy import ToyModel, toy_batch
+from coat_ray.training.progress import progress_line
+from coat_ray.training.step import NonFiniteLossError, seed_step, train_step
+from coat_ray.training.window import Window
+from tests.training.toy import ToyModel, silent_batch, toy_batch
 
 ROLES = ("pitch", "recon")
 WEIGHTS = {"recon": 0.5, "pitch": 2.0}
+COST = {"rows_per_second": 1.0, "audio_hours_per_hour": 1.0, "peak_rss_mib": 1.0}
 
 
 pytestmark = pytest.mark.usefixtures("one_worker")
@@ -33,7 +36,7 @@ def step(weights: dict[str, float], at: int = 0) -> tuple[dict[str, float], ToyM
     engine, window = Engine(model, run, 1, torch.device("cpu")), Window()
     seed_step(0, at, 0)
     stage = run.stages[0]
-    window.add(train_step(engine, toy_batch(["1", "2"], ROLES), stage, stage.active))
+    window.add(train_step(engine, [toy_batch(["1", "2"], ROLES)], stage, stage.active))
     return window.flush(stage.weights), model
 
 
@@ -75,5 +78,36 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_alone_and_names_the_rows()
     batch = toy_batch(["1", "2"], ROLES)
     batch.targets["pitch"][3] = float("inf")
     with pytest.raises(NonFiniteLossError, match="among the rows 1, 2"):
-        train_step(engine, batch, run.stages[0], ROLES)
+        train_step(engine, [batch], run.stages[0], ROLES)
     assert torch.equal(model.lora.weight, ToyModel(ROLES).lora.weight)
+
+
+def test_rows_left_out_are_named_and_counted() -> None:
+    run, model = config(WEIGHTS), ToyModel(ROLES)
+    engine, window = Engine(model, run, 1, torch.device("cpu")), Window()
+    bad = toy_batch(["1", "2"], ROLES)
+    bad.targets["pitch"][3] = float("nan")
+    parts = [bad, toy_batch(["3"], ROLES)]
+    sums = train_step(engine, parts, run.stages[0], ROLES, lambda: silent_batch(ROLES))
+    window.add(sums)
+    assert sums.left_out == [["1", "2"]]
+    line = window.flush(WEIGHTS)
+    assert (line["parts_left_out"], line["rows"]) == (1, 1)
+    assert "1 LEFT OUT" in progress_line(line | {"step": 1, "stage": "only", "seconds": 1.0} | COST, "coat", 4)
+
+
+def test_without_the_bad_rows_the_loss_must_be_finite() -> None:
+    run, model = config(WEIGHTS), ToyModel(ROLES)
+    engine = Engine(model, run, 1, torch.device("cpu"))
+    with torch.no_grad():
+        model.lora.weight.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match="not without the rows 1 either"):
+        train_step(engine, [toy_batch(["1"], ROLES)], run.stages[0], ROLES, lambda: silent_batch(ROLES))
+
+
+def test_a_gradient_that_is_not_finite_names_the_rows() -> None:
+    run, model = config(WEIGHTS), ToyModel(ROLES)
+    engine = Engine(model, run, 1, torch.device("cpu"))
+    model.lora.weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(NonFiniteLossError, match="the gradient is not finite; it came from among the rows 1, 2"):
+        train_step(engine, [toy_batch(["1", "2"], ROLES)], run.stages[0], ROLES)

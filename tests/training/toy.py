@@ -89,3 +89,12 @@ def toy_batch(ids: list[str], roles: tuple[str, ...], expert_width: int = 4, blo
         targets=targets,
         target_masks={role: torch.ones(len(target), dtype=torch.bool) for role, target in targets.items()},
     )
+
+
+def silent_batch(roles: tuple[str, ...], expert_width: int = 4) -> Batch:
+    """A batch of no rows, as the collator makes one: a row that has no response and no target."""
+    batch = toy_batch(["0"], roles, expert_width)
+    batch.row_ids = []
+    batch.response_mask_BS = torch.zeros_like(batch.response_mask_BS)
+    batch.target_masks = {role: torch.zeros_like(mask) for role, mask in batch.target_masks.items()}
+    return batch

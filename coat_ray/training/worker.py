@@ -1,0 +1,31 @@
+"""Ray Train's side of a worker: its place in the group, and what happens to its errors."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import ray.train
+import ray.train.torch
+
+from coat_ray.storage import atomic_write
+from coat_ray.training.checkpoint import CheckpointError
+from coat_ray.training.journal import Worker
+from coat_ray.training.loop import train
+from coat_ray.training.step import NonFiniteLossError
+from coat_ray.training.task import WorkerTask
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train one arm as one of several workers; ``settings["task"]`` is a ``WorkerTask``."""
+    task: WorkerTask = settings["task"]
+    logging.getLogger().setLevel(logging.WARNING)  # Ray logs every report under the root logger
+    if task.stop_note.exists():  # an error that would come again: end here instead of using up all retries
+        return
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    try:
+        train(task, Worker(rank, world, ray.train.torch.get_device(), ray.train.report))
+    except (ValueError, NonFiniteLossError, CheckpointError) as error:
+        atomic_write(task.stop_note, str(error))
+        raise
