@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from coat_ray.config import RunConfig
 from coat_ray.model.batch import Batch
+from coat_ray.training.attempts import NoProgressError
 from coat_ray.training.balance import balanced
 from coat_ray.training.checkpoint import Checkpoint, CheckpointError, Progress, newest_checkpoint, write_checkpoint
 from coat_ray.training.engine import Engine, trainable
@@ -32,12 +33,13 @@ def train(task: WorkerTask, worker: Worker) -> None:
         ValueError: a row, clip or target that cannot be trained on.
         NonFiniteLossError: a loss that is NaN or infinite, more often than ``training.skip_nonfinite`` allows.
         CheckpointError: a checkpoint that cannot be written.
+        NoProgressError: see ``attempts.py``.
     """
     config = task.config
+    checkpoint = _agree_on_checkpoint(task)
     parts = (task.build or build_coat)(task)
     roles = {role for stage in config.stages for role in task.active(stage)}
     parts = replace(parts, model=balanced(parts.model, config, roles))
-    checkpoint = _agree_on_checkpoint(task)
     engine = _start(task, parts, checkpoint, worker)
     first = checkpoint.progress if checkpoint else Progress(0, 0, task.fingerprint, {})
     left_out, journal = first.left_out, Journal(worker)
@@ -76,12 +78,19 @@ def train(task: WorkerTask, worker: Worker) -> None:
 
 
 def _agree_on_checkpoint(task: WorkerTask) -> Checkpoint | None:
-    """The newest checkpoint, as worker 0 sees it."""
-    chosen: list[Checkpoint | None] = [None]
+    """The newest checkpoint, as worker 0 sees it; it also notes the attempt."""
+    found: list[Checkpoint | NoProgressError | None] = [None]
     if dist.get_rank() == 0:
-        chosen = [newest_checkpoint(task.checkpoints, task.fingerprint)]
-    dist.broadcast_object_list(chosen)
-    return chosen[0]
+        checkpoint = newest_checkpoint(task.checkpoints, task.fingerprint)
+        try:
+            task.attempts.begin(checkpoint.progress.step if checkpoint else 0)
+            found = [checkpoint]
+        except NoProgressError as error:
+            found = [error]
+    dist.broadcast_object_list(found)
+    if isinstance(found[0], NoProgressError):
+        raise found[0]
+    return found[0]
 
 
 def _start(task: WorkerTask, parts: Parts, checkpoint: Checkpoint | None, worker: Worker) -> Engine:

@@ -27,8 +27,8 @@ from coat_ray.training.task import OpenTargets, Parts, WorkerTask
 from coat_ray.training.tracking import check_tracking, open_sinks
 from coat_ray.training.worker import train_worker
 
-MAX_FAILURES = 5
-"""Workers that may die in one call before the run is given up; each time it goes on from the newest checkpoint."""
+MAX_FAILURES = 1000
+"""A bound that only Ray needs: workers that get no further are given up long before (see ``attempts.py``)."""
 
 QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning", "TQDM_DISABLE": "1"}
 """Environment of the workers: deprecations inside libraries and bars of several processes only hide the progress."""
@@ -122,13 +122,14 @@ def _check(config: RunConfig, arm: Arm, datasets: Mapping[str, str]) -> None:
 
 def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callable[[str], None]) -> None:
     task.stop_note.unlink(missing_ok=True)
+    task.attempts.forget()
     runs.update(record.id, state="running")
     metrics = runs.metrics(record.id)
     try:
         with shown_progress(metrics, task.arm, task.config.total_steps, show):
             _trainer(task, metrics).fit()
     except TrainingFailedError as error:
-        raise _failed(runs, record, f"{MAX_FAILURES + 1} attempts failed, the last with: {error}") from error
+        raise _failed(runs, record, f"its workers could not be kept running: {error}") from error
     except BaseException:
         runs.update(record.id, state="interrupted")
         raise

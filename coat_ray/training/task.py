@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from coat_ray.config import Arm, RunConfig, StageConfig
 from coat_ray.model.batch import Batch
+from coat_ray.training.attempts import Attempts
 from coat_ray.training.lengths import row_lengths
 from coat_ray.training.stages import BatchSize, Plan, make_plan
 
@@ -76,6 +77,11 @@ class WorkerTask:
     def stop_note(self) -> Path:
         """Written by a worker that met an error which would come again; says why training cannot go on."""
         return self.folder / "stopped.txt"
+
+    @property
+    def attempts(self) -> Attempts:
+        """Where this call's attempts started."""
+        return Attempts(self.folder / "attempts.txt")
 
     @property
     def left_out(self) -> Path:

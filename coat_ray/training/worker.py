@@ -7,13 +7,20 @@ from typing import Any
 
 import ray.train
 import ray.train.torch
+import torch
 
 from coat_ray.storage import atomic_write
+from coat_ray.training.attempts import NoProgressError
 from coat_ray.training.checkpoint import CheckpointError
 from coat_ray.training.journal import Worker
 from coat_ray.training.loop import train
 from coat_ray.training.step import NonFiniteLossError
 from coat_ray.training.task import WorkerTask
+
+OUT_OF_MEMORY = (
+    "the GPU's memory is too small for a batch: set training.micro_tokens, training.activation_checkpointing=true or a "
+    "higher deepspeed.zero_stage, and go on from the newest checkpoint with the same command"
+)
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -26,6 +33,12 @@ def train_worker(settings: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     try:
         train(task, Worker(rank, world, ray.train.torch.get_device(), ray.train.report))
-    except (ValueError, NonFiniteLossError, CheckpointError) as error:
+    except (ValueError, NonFiniteLossError, CheckpointError, NoProgressError) as error:
         atomic_write(task.stop_note, str(error))
+        raise
+    except torch.OutOfMemoryError as error:
+        atomic_write(task.stop_note, f"{OUT_OF_MEMORY} ({error})")
+        raise
+    except Exception as error:
+        task.attempts.failed(error)
         raise

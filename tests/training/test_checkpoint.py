@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 import torch
@@ -67,19 +72,64 @@ def test_a_checkpoint_of_another_configuration_is_not_loaded(tmp_path: Path) -> 
     assert newest_checkpoint(tmp_path, "run") is None
 
 
-def test_a_writer_killed_half_way_leaves_nothing_that_counts(tmp_path: Path) -> None:
-    write(tmp_path, 1)
+def killed_before_line(folder: Path, count: int, action: Callable[[], object]) -> bool:
+    """Run *action* in a fork, killed before the count-th line that it runs in checkpoint.py; False: it ended."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        nonlocal count
+        if frame.f_code.co_filename != module.__file__:
+            return None
+        if event == "line":
+            count -= 1
+            if count == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
     pid = os.fork()
-    if pid == 0:  # the child dies as from kill -9, after the state but before the rename
-        module._flush = lambda path: os._exit(9)
-        write(tmp_path, 2)
-    os.waitpid(pid, 0)
-    assert len(list(tmp_path.iterdir())) == 2
-    found = newest_checkpoint(tmp_path, "run")
-    assert found is not None
-    assert found.progress.step == 1
-    write(tmp_path, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000003"]
+    if pid == 0:
+        sys.settrace(trace)
+        action()
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_writer_killed_at_any_line_leaves_the_newest_whole_checkpoint(tmp_path: Path, again: bool) -> None:
+    """*again*: a damaged checkpoint of the same step lies there already, as when a run repeats its steps."""
+    found_steps, line = set(), 1
+    while True:
+        folder = tmp_path / str(line)
+        for step in (1, 2):
+            write(folder, step)
+        if again:
+            (write(folder, 3, keep=3) / "state.safetensors").write_bytes(b"half")
+        killed = killed_before_line(folder, line, lambda folder=folder: write(folder, 3))  # type: ignore[misc]
+        found = newest_checkpoint(folder, "run")
+        assert found is not None
+        assert torch.equal(load_file(found.state)["value/w"], torch.full((64,), float(found.progress.step)))
+        found_steps.add(found.progress.step)
+        write(folder, 4)
+        left = sorted(path.name for path in folder.iterdir())
+        assert len(left) == 2
+        assert left[-1] == "step-00000004"
+        if not killed:
+            break
+        line += 1
+    assert line > 30
+    assert found_steps == {2, 3}
+
+
+def test_a_state_cut_at_any_length_is_never_taken_for_whole(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    newest = write(tmp_path, 2)
+    content = (newest / "state.safetensors").read_bytes()
+    for length in range(0, len(content), 7):
+        (newest / "state.safetensors").write_bytes(content[:length])
+        found = newest_checkpoint(tmp_path, "run")
+        assert found is not None
+        assert found.progress.step == 1
 
 
 def test_a_full_disk_is_said_clearly_and_the_older_checkpoint_stays(
