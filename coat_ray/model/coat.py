@@ -5,6 +5,7 @@ Shapes: B rows, S positions, D hidden size, P = sum L_a block positions of the b
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ class CoatModel(nn.Module):
         self.losses = {role: teacher.loss for role, teacher in teachers.items()}
         hidden = backbone.hidden_size
         self.heads = nn.ModuleDict({r: make_projector(hidden, t.width, projector) for r, t in teachers.items()})
-        self.frozen = nn.ModuleDict({r: t.head for r, t in teachers.items() if t.head is not None})
+        self.frozen = nn.ModuleDict({r: _constant(t.head) for r, t in teachers.items() if t.head is not None})
         self.teacher_specs = {role: t.spec for role, t in teachers.items()}
 
     @classmethod
@@ -129,9 +130,14 @@ class CoatModel(nn.Module):
         return ce_sum, correct, labels_P.numel()
 
     def predict(self, role: str, h_think: Tensor, row_lengths: Tensor) -> Tensor:
-        """P_k on packed block states (P, D) -> (P, E); attention stays inside a row's block."""
-        padded, mask = pad_groups(h_think, row_lengths)
-        return unpad_groups(self.heads[role](padded, mask), mask)
+        """P_k on packed block states (P, D) -> (P, E); attention stays inside a row's block.
+
+        In the head's own dtype: DeepSpeed trains it in that of the backbone with a float32 copy of its weights, and
+        outside of training it is float32.
+        """
+        head = self.heads[role]
+        padded, mask = pad_groups(h_think.to(next(head.parameters()).dtype), row_lengths)
+        return unpad_groups(head(padded, mask), mask)
 
     def _expert_loss(self, role: str, output: StepOutput, batch: Batch, z_audio: Tensor) -> None:
         target = z_audio if role == RECON else batch.targets[role]
@@ -216,6 +222,16 @@ def _teacher(facts: dict[str, Any]) -> Teacher:
     head = HEAD_KINDS[facts["head"]["kind"]](**facts["head"]["config"]) if facts["head"] else None
     spec = ExpertSpec(**facts["spec"]) if facts["spec"] else None
     return Teacher(facts["width"], facts["loss"], head, spec)
+
+
+def _constant(head: FrozenHead) -> FrozenHead:
+    """A copy with buffers for parameters: DeepSpeed leaves them in float32 and in one piece on every worker."""
+    head = copy.deepcopy(head)
+    for part in head.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            delattr(part, name)
+            part.register_buffer(name, parameter.detach())
+    return head
 
 
 def _norm_recorder(norms: dict[str, float], role: str) -> Callable[[Tensor], None]:

@@ -41,8 +41,7 @@ def spec(name: str, width: int, loss: str, labels: tuple[str, ...] = ()) -> Expe
     return ExpertSpec(name, 16_000, 50.0, 0.0125, width, loss, "Apache-2.0", True, "test", labels=labels)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def specs() -> dict[str, tuple[ExpertSpec, FrozenHead | None]]:
+def make_specs() -> dict[str, tuple[ExpertSpec, FrozenHead | None]]:
     """Four teachers, one for each kind of loss and reader."""
     return {
         "speech": (spec("spidr", 8, "mse", ("blank", "a", "b")), ClassifierHead(8, 3)),
@@ -53,7 +52,18 @@ def specs() -> dict[str, tuple[ExpertSpec, FrozenHead | None]]:
 
 
 @pytest.fixture
-def clips() -> list[np.ndarray]:
+def specs() -> dict[str, tuple[ExpertSpec, FrozenHead | None]]:
+    """Four teachers, one for each kind of loss and reader."""
+    return make_specs()
+
+
+def make_clips() -> list[np.ndarray]:
     """Three clips of different length, mono at 16 kHz."""
     rng = np.random.default_rng(0)
     return [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in (8_000, 20_000, 14_321)]
+
+
+@pytest.fixture
+def clips() -> list[np.ndarray]:
+    """Three clips of different length, mono at 16 kHz."""
+    return make_clips()
