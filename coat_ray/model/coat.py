@@ -109,7 +109,7 @@ class CoatModel(nn.Module):
         hidden_BSD = self.backbone.decode(x_BSD, batch.attention_mask_BS)
         ce_sum, correct, count = self._answer_loss(hidden_BSD, batch)
         output = StepOutput(ce_sum=ce_sum, num_response_tokens=count, correct=correct)
-        if self.block and bool(batch.think_mask_BS.any()):
+        if self.block and len(batch.lengths_N):  # every clip has a block; to ask the mask would wait for the device
             output.h_think = hidden_BSD[batch.think_mask_BS]
             for role in active:
                 self._expert_loss(role, output, batch, z_audio)
@@ -234,8 +234,10 @@ def _constant(head: FrozenHead) -> FrozenHead:
     return head
 
 
-def _norm_recorder(norms: dict[str, float], role: str) -> Callable[[Tensor], None]:
+def _norm_recorder(norms: dict[str, Any], role: str) -> Callable[[Tensor], None]:
+    """Keeps the norm as a tensor: to read it would wait for the device."""
+
     def record(gradient: Tensor) -> None:
-        norms[role] = float(gradient.norm())
+        norms[role] = torch.linalg.vector_norm(gradient.detach(), dtype=torch.float32)
 
     return record
