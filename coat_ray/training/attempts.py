@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-WITHOUT_PROGRESS = 6
+WITHOUT_PROGRESS = 4
 """Starts in a row from the same checkpoint after which a run is given up."""
 
 

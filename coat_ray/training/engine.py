@@ -178,8 +178,13 @@ def deepspeed_config(config: RunConfig, world: int, device: torch.device) -> dic
     bf16 = config.backbone.dtype == "bfloat16"
     stage = max(config.deepspeed.zero_stage, 1 if bf16 else 0)
     zero: dict[str, Any] = {"stage": stage}
-    if stage and config.deepspeed.offload_optimizer and device.type != "cpu":
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    if device.type != "cpu":  # where there is no GPU, everything is in the memory of the CPU
+        for wanted, what in (
+            (config.deepspeed.offload_optimizer, "offload_optimizer"),
+            (config.deepspeed.offload_parameters, "offload_param"),
+        ):
+            if wanted:
+                zero[what] = {"device": "cpu", "pin_memory": True}
     return {
         "train_micro_batch_size_per_gpu": max(1, (config.training.batch_rows or 1) // world),  # for its records only
         "gradient_accumulation_steps": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ def train_arm(
     """
     datasets = dict(datasets or {}) if arm == "coat" else {}
     _check(config, arm, datasets)
+    if not config.resources.gpus_per_worker and config.deepspeed.offload_optimizer:
+        show("deepspeed.offload_optimizer has no effect: without a GPU everything is in the memory of the CPU already")
     manifest = read_manifest(corpus / TRAIN_SPLIT)
     skipped = frozenset(skip_rows)
     runs = RunRegistry(storage, tenant)
@@ -121,7 +124,7 @@ def _check(config: RunConfig, arm: Arm, datasets: Mapping[str, str]) -> None:
 
 
 def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callable[[str], None]) -> None:
-    task.stop_note.unlink(missing_ok=True)
+    task.stop_note.prepare()
     task.attempts.forget()
     runs.update(record.id, state="running")
     metrics = runs.metrics(record.id)
@@ -133,15 +136,16 @@ def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callabl
     except BaseException:
         runs.update(record.id, state="interrupted")
         raise
-    if task.stop_note.exists():
-        raise _failed(runs, record, task.stop_note.read_text())
+    if (reason := task.stop_note.read()) is not None:
+        raise _failed(runs, record, reason)
     if not task.adapter.exists():  # Ray ends an interrupted run without an error
         runs.update(record.id, state="interrupted")
         raise KeyboardInterrupt
 
 
 def _failed(runs: RunRegistry, record: RunRecord, reason: str) -> TrainingStoppedError:
-    runs.update(record.id, state="failed", result={"error": reason})
+    with contextlib.suppress(OSError):  # a full disk is the reason already, or comes next
+        runs.update(record.id, state="failed", result={"error": reason})
     return TrainingStoppedError(f"run {record.id} stopped: {reason}")
 
 

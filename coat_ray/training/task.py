@@ -12,6 +12,7 @@ from coat_ray.model.batch import Batch
 from coat_ray.training.attempts import Attempts
 from coat_ray.training.lengths import row_lengths
 from coat_ray.training.stages import BatchSize, Plan, make_plan
+from coat_ray.training.stop_note import StopNote
 
 if TYPE_CHECKING:
     from coat_ray.corpus.manifest import Manifest, Row
@@ -74,9 +75,9 @@ class WorkerTask:
         return self.folder / "adapter"
 
     @property
-    def stop_note(self) -> Path:
-        """Written by a worker that met an error which would come again; says why training cannot go on."""
-        return self.folder / "stopped.txt"
+    def stop_note(self) -> StopNote:
+        """Why training cannot go on, where it cannot."""
+        return StopNote(self.folder / "stopped.txt")
 
     @property
     def attempts(self) -> Attempts:
