@@ -1,0 +1,1 @@
+"""Tenants, keys, quotas, usage, audit, fair share and the ledger. Knows nothing about audio."""
