@@ -68,7 +68,7 @@ class StepOutput:
     expert_sums: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     num_positions: dict[str, int] = field(default_factory=dict)
     h_think: Tensor | None = None
-    block_grad_norms: dict[str, float] = field(default_factory=dict)
+    block_grad_norms: dict[str, Tensor] = field(default_factory=dict)
     log_variances: dict[str, Tensor] = field(default_factory=dict)  # role -> s_k (), with a learned balance
 
 

@@ -52,7 +52,7 @@ class ToyModel(nn.Module):
         mask = batch.target_masks[role]
         tap = output.h_think.view_as(output.h_think)
         if tap.requires_grad:
-            tap.register_hook(lambda grad: output.block_grad_norms.__setitem__(role, float(grad.norm())))
+            tap.register_hook(lambda grad: output.block_grad_norms.__setitem__(role, grad.norm()))
         error = (self.heads[role](tap) - batch.targets[role]).square().mean(-1)
         output.expert_sums[role] = {"mse": (error * mask).sum()}
         output.num_positions[role] = int(mask.sum())
