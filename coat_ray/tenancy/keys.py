@@ -1,7 +1,7 @@
 """API keys: ``coat_<id>_<secret>``, shown once, stored as a digest.
 
-The secret is 256 random bits. Nobody can try 2**256 of them, so a plain SHA-256 is as safe as a slow hash; those are made
-for passwords that people choose, and would cost every request a tenth of a second. The id is public: it names the key in
+The secret is 256 random bits. Nobody can try 2**256 of them, so plain SHA-256 is as safe as a slow hash; those are for
+passwords that people choose, and would cost every request a tenth of a second. The id is public: it names the key in
 listings and in the audit log, and finds the digest.
 """
 

@@ -2,8 +2,8 @@
 
 In the database, because several processes answer for one tenant and would each allow the whole limit. A sliding window,
 because a token bucket lets up to twice the limit through in some minutes. What was taken is summed per second, so that
-a tenant has at most 61 rows per limit. A second counts until all of it is older than a minute: no minute ever holds more
-than the limit, and a request may have to wait up to one second longer than it must.
+a tenant has at most 61 rows per limit. A second counts until all of it is older than a minute: no minute ever holds
+more than the limit, and a request may have to wait up to one second longer than it must.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What tenants used: events that are added and never changed, summed when somebody asks.
 
-Nothing is counted twice. An event has a key of its own; and of an interval, only the part counts that no interval of the
-same run and kind covered before, however often and in whatever pieces it is reported.
+Nothing is counted twice. An event has a key of its own; and of an interval, only the part counts that no interval of
+the same run and kind covered before, however often and in whatever pieces it is reported.
 """
 
 from __future__ import annotations
