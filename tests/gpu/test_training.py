@@ -1,0 +1,95 @@
+"""The same training on a GPU: losses as on the CPU, and every setting that only a GPU has."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from coat_ray.config import RunConfig
+from coat_ray.training.checkpoint import newest_checkpoint
+from coat_ray.training.journal import Worker
+from coat_ray.training.loop import train
+from coat_ray.training.task import WorkerTask, build_coat
+from tests.training.killable import CONFIG, make_task
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+SHORT = {
+    "stages": [
+        {"name": "first", "steps": 3, "weights": {"recon": 1.0}},
+        {"name": "second", "steps": 5, "weights": {"recon": 1.0, "speech": 0.5}},
+    ],
+    "lora": {"dropout": 0.0, "rank": 4},
+    "training": {"batch_rows": 4, "checkpoint_every": 4, "log_every": 1},
+}
+GPU = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_worker() -> None:
+    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    if not dist.is_initialized():
+        dist.init_process_group("nccl", init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
+
+
+def losses(root: Path, **changes: Any) -> list[float]:
+    """The loss of every step."""
+    task = make_task(root)
+    config = RunConfig.model_validate(CONFIG | SHORT | {"backbone": task.config.backbone.model_dump()} | changes)
+    lines: list[dict[str, Any]] = []
+    train(WorkerTask(**{**vars(task), "config": config}), Worker(0, 1, GPU, lines.append))
+    assert all(line["peak_gpu_mib"] > 0 for line in lines)
+    found = newest_checkpoint(task.checkpoints, task.fingerprint)
+    assert found is not None
+    assert found.progress.step == config.total_steps
+    return [line["loss"] for line in lines]
+
+
+def test_zero_stages_and_offload_give_the_same_losses(tmp_path: Path) -> None:
+    plain = losses(tmp_path / "0", deepspeed={"zero_stage": 0})
+    assert plain[-1] < plain[0]
+    for number, settings in enumerate(
+        [
+            {"zero_stage": 2},
+            {"zero_stage": 2, "offload_optimizer": True},
+            {"zero_stage": 3},
+            {"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True},
+        ],
+        1,
+    ):
+        assert losses(tmp_path / str(number), deepspeed=settings) == pytest.approx(plain, rel=1e-3)
+
+
+def test_bfloat16_follows_float32(tmp_path: Path) -> None:
+    plain = losses(tmp_path / "float32")
+    base = {"family": "qwen2_audio", "weights": str(tmp_path / "bfloat16" / "base"), "dtype": "bfloat16"}
+    assert losses(tmp_path / "bfloat16", backbone=base) == pytest.approx(plain, rel=5e-2)
+
+
+def test_activation_checkpointing_changes_no_loss_and_takes_less_memory(tmp_path: Path) -> None:
+    peaks = []
+    found = []
+    for on in (False, True):
+        torch.cuda.reset_peak_memory_stats()
+        training = {**SHORT["training"], "activation_checkpointing": on}  # type: ignore[dict-item]
+        found.append(losses(tmp_path / str(on), training=training))
+        peaks.append(torch.cuda.max_memory_allocated())
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+    assert peaks[1] <= peaks[0]
+
+
+def test_a_batch_is_copied_from_page_locked_memory(tmp_path: Path) -> None:
+
+    parts = build_coat(make_task(tmp_path))
+    batch = parts.collate(parts.plan.batch(0), ("recon",), 0).pinned()
+    assert batch.features_NMF.is_pinned()
+    assert batch.to(GPU).features_NMF.device == GPU
