@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
+import torch
 import torch.distributed as dist
 
 from coat_ray.config import RunConfig
@@ -27,7 +28,9 @@ from coat_ray.training.window import StepSums
 
 
 def train(task: WorkerTask, worker: Worker) -> None:
-    """Train one arm to its end, from its newest checkpoint on; the process group must be there.
+    """Train one arm from its newest checkpoint to its end, or to the next step after somebody asks it to yield.
+
+    The process group must be there. An arm that ended has an adapter.
 
     Raises:
         ValueError: a row, clip or target that cannot be trained on.
@@ -65,7 +68,8 @@ def train(task: WorkerTask, worker: Worker) -> None:
             _note_left_out(task, step, sums, worker)
 
             done = step + 1
-            saves = done % config.training.checkpoint_every == 0 or done == config.total_steps
+            yields = _anybody(task.yield_note.exists(), worker)
+            saves = done % config.training.checkpoint_every == 0 or done == config.total_steps or yields
             ends_stage = done == _start_of(config, stage_index) + stage.steps
             if done % config.training.log_every == 0 or saves or ends_stage:
                 where = {"step": done, "stage": stage.name, "lr": config.optim.lr * factor}
@@ -73,6 +77,9 @@ def train(task: WorkerTask, worker: Worker) -> None:
             if saves:
                 lines = journal.take_lines()
                 _save(task, engine, Progress(done, stage_index, task.fingerprint, engine.adam_steps(), lines, left_out))
+            if yields and done < config.total_steps:
+                engine.close()
+                return
     _export(task, engine, worker)
     engine.close()
 
@@ -114,6 +121,13 @@ def _batches(task: WorkerTask, parts: Parts, first_step: int, worker: Worker) ->
         roles = task.active(task.config.stages[parts.plan.stage_at(step)])
         batches = [parts.collate(part, roles, step) for part in shard]
         yield [batch.pinned() for batch in batches] if worker.device.type == "cuda" else batches
+
+
+def _anybody(asked: bool, worker: Worker) -> bool:
+    """Whether any worker was asked, the same answer on all of them."""
+    votes = torch.tensor(float(asked), device=worker.device)
+    dist.all_reduce(votes)
+    return bool(votes.item())
 
 
 def _start_of(config: RunConfig, stage_index: int) -> int:

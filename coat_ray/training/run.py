@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from coat_ray.registry.models import ModelRecord, ModelRegistry
 from coat_ray.registry.runs import RunRecord, RunRegistry
 from coat_ray.storage import DEFAULT_TENANT, Storage
 from coat_ray.targets.store import TargetStore
-from coat_ray.training.errors import TrainingStoppedError
+from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.lineage import ingredients
 from coat_ray.training.progress import MetricsWriter, shown_progress
 from coat_ray.training.task import OpenTargets, Parts, WorkerTask
@@ -30,6 +31,8 @@ from coat_ray.training.worker import train_worker
 
 MAX_FAILURES = 1000
 """A bound that only Ray needs: workers that get no further are given up long before (see ``attempts.py``)."""
+
+YIELD_POLL_SECONDS = 0.5
 
 QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning", "TQDM_DISABLE": "1"}
 """Environment of the workers: deprecations inside libraries and bars of several processes only hide the progress."""
@@ -59,6 +62,7 @@ def train_arm(
     tenant: str = DEFAULT_TENANT,
     open_targets: OpenTargets | None = None,
     build: Callable[[WorkerTask], Parts] | None = None,
+    give_way: threading.Event | None = None,
     show: Callable[[str], None] = print,
 ) -> RunResult:
     """Train one arm, or continue it, or give its result back when it is done. Ray must be running.
@@ -73,11 +77,13 @@ def train_arm(
         tenant: owner of the run and of the model.
         open_targets: finds each worker's targets; None: in the store.
         build: makes plan, model and collator in each worker; None: the real ones.
+        give_way: once it is set, the run writes a checkpoint after its present step and ends.
         show: takes lines of progress.
 
     Raises:
         ConfigError: fewer rows in a batch than workers, or a weighted expert without targets.
         TrainingStoppedError: training cannot go on; the message says why.
+        TrainingYieldedError: it gave way; the next call continues it.
         KeyboardInterrupt: the run was interrupted; the next call continues it.
     """
     datasets = dict(datasets or {}) if arm == "coat" else {}
@@ -104,7 +110,8 @@ def train_arm(
         build=build,
     )
     if record.state != "done":
-        _train(task, runs, record, show)
+        with _passed_on(give_way, task.yield_note):
+            _train(task, runs, record, show)
         model = _register(task, storage, tenant, record, manifest)
         last = read_metrics(runs.metrics(record.id))[-1]
         record = runs.update(record.id, state="done", result={"model": model.ref, "metrics": last})
@@ -138,9 +145,32 @@ def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callabl
         raise
     if (reason := task.stop_note.read()) is not None:
         raise _failed(runs, record, reason)
-    if not task.adapter.exists():  # Ray ends an interrupted run without an error
+    if not task.adapter.exists():
         runs.update(record.id, state="interrupted")
-        raise KeyboardInterrupt
+        if task.yield_note.exists():
+            raise TrainingYieldedError(f"run {record.id} gave way; it goes on where it stopped")
+        raise KeyboardInterrupt  # Ray ends an interrupted run without an error
+
+
+@contextlib.contextmanager
+def _passed_on(give_way: threading.Event | None, note: Path) -> Iterator[None]:
+    """Tell the workers, who look at a file, what the driver hears."""
+    note.unlink(missing_ok=True)
+    ended = threading.Event()
+
+    def pass_on() -> None:
+        while give_way is not None and not ended.is_set():
+            if give_way.wait(YIELD_POLL_SECONDS):
+                note.touch()
+                return
+
+    thread = threading.Thread(target=pass_on, daemon=True, name="yield")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _failed(runs: RunRegistry, record: RunRecord, reason: str) -> TrainingStoppedError:

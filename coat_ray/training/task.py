@@ -80,6 +80,11 @@ class WorkerTask:
         return StopNote(self.folder / "stopped.txt")
 
     @property
+    def yield_note(self) -> Path:
+        """There while the run is asked to checkpoint and give way."""
+        return self.folder / "yield"
+
+    @property
     def attempts(self) -> Attempts:
         """Where this call's attempts started."""
         return Attempts(self.folder / "attempts.txt")

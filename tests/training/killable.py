@@ -153,7 +153,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Once for all children, who would each import it.
-    import deepspeed.runtime.zero.muon.muon_optimizer
+    import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401
 
     import coat_ray.model.coat
     import coat_ray.training.batches  # noqa: F401

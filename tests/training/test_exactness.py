@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -67,6 +68,6 @@ def test_every_repeated_step_saw_the_same_rows_sounds_and_random_numbers(runs: R
 
 def test_a_kill_costs_no_more_than_the_steps_since_the_last_checkpoint(runs: Runs) -> None:
     executed = [entry["step"] for entry in trace(runs[1])]
-    going_back = [before + 1 - after for before, after in zip(executed, executed[1:], strict=False) if after <= before]
+    going_back = [before + 1 - after for before, after in itertools.pairwise(executed) if after <= before]
     assert going_back
     assert max(going_back) <= EVERY + 1

@@ -86,7 +86,7 @@ def build_filling_the_disk(task: WorkerTask) -> Parts:
     made = parts(task, ToyModel(ROLES))
 
     def collate(ids: Sequence[str], roles: Sequence[str], step: int) -> Batch:
-        if step == 10 and (task.folder / "fill").exists():
+        if step == 11 and (task.folder / "fill").exists():  # made ahead, but after the checkpoint of 8 steps
             fill(task.folder / "filler")
         return made.collate(ids, roles, step)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from coat_ray.registry.models import ModelRegistry
 from coat_ray.registry.runs import RunRegistry
 from coat_ray.storage import Storage
 from coat_ray.targets.store import TargetStore
-from coat_ray.training.errors import TrainingStoppedError
+from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.run import RunResult, train_arm
 from coat_ray.training.stages import BatchSize, Plan, make_plan
 from coat_ray.training.task import Parts, WorkerTask
@@ -106,7 +107,13 @@ def config(**changes: Any) -> RunConfig:
 PITCH = ExpertSpec("basic_pitch", 22050, 86.0, 0.0, 4, "mse", "Apache-2.0", True, "test")
 
 
-def arm(root: Path, build: Builder, name: Arm = "coat", run: RunConfig | None = None) -> RunResult:
+def arm(
+    root: Path,
+    build: Builder,
+    name: Arm = "coat",
+    run: RunConfig | None = None,
+    give_way: threading.Event | None = None,
+) -> RunResult:
     """Train in a home of its own on 20 text rows."""
     storage, corpus = Storage(root), root / "corpus"
     if not corpus.exists():
@@ -114,7 +121,9 @@ def arm(root: Path, build: Builder, name: Arm = "coat", run: RunConfig | None = 
         turns = (Message(role="user", content="?"), Message(role="assistant", content="!"))
         write_manifest([Row(id=str(i), messages=turns, licence="CC0-1.0") for i in range(20)], corpus / "train.jsonl")
     datasets = {"pitch": TargetStore(storage.targets).open_or_create(PITCH, "expert", None, "block").fingerprint}
-    return train_arm(run or config(), name, corpus=corpus, storage=storage, datasets=datasets, build=build)
+    return train_arm(
+        run or config(), name, corpus=corpus, storage=storage, datasets=datasets, build=build, give_way=give_way
+    )
 
 
 def final_state(result: RunResult) -> dict[str, Tensor]:
@@ -238,3 +247,18 @@ def test_a_batch_smaller_than_the_number_of_workers_is_refused(tmp_path: Path) -
 def test_an_expert_without_targets_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no targets for pitch; encode them first"):
         train_arm(config(), "coat", corpus=tmp_path, storage=Storage(tmp_path))
+
+
+def test_a_run_that_is_asked_to_yield_stops_after_its_step_and_goes_on_exactly(
+    straight: RunResult, tmp_path: Path
+) -> None:
+    give_way = threading.Event()
+    give_way.set()
+    with pytest.raises(TrainingYieldedError, match="gave way; it goes on where it stopped"):
+        arm(tmp_path, build_slow, give_way=give_way)
+    runs = RunRegistry(Storage(tmp_path))
+    assert runs.find(straight.run_id).state == "interrupted"
+    steps = [line["step"] for line in read_metrics(runs.metrics(straight.run_id))]
+    assert 0 < steps[-1] < 12
+    result = arm(tmp_path, build_sound)
+    assert same_weights(straight, result)
