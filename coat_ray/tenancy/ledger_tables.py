@@ -72,6 +72,14 @@ class RunRow(Base):
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    deaths: Mapped[int] = mapped_column(Integer, default=0)
+    """Attempts that ended without a word."""
+    again: Mapped[bool] = mapped_column(default=True)
+    """Whether the platform can start it again by itself."""
+    stop: Mapped[bool] = mapped_column(default=False)
+    """Somebody wants it to end, not to wait again."""
+    ticket: Mapped[int | None] = mapped_column(Integer)
+    """Its place among the overdue, see `fairness`."""
     result: Mapped[dict[str, Any] | None]
     ray_job_id: Mapped[str | None] = mapped_column(String(200))
 

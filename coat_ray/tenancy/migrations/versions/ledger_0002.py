@@ -42,6 +42,10 @@ def _runs() -> None:
         sa.Column("ended_at", INSTANT),
         sa.Column("idempotency_key", sa.String(200)),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("deaths", sa.Integer(), nullable=False),
+        sa.Column("again", sa.Boolean(), nullable=False),
+        sa.Column("stop", sa.Boolean(), nullable=False),
+        sa.Column("ticket", sa.Integer()),
         sa.Column("result", sa.JSON()),
         sa.Column("ray_job_id", sa.String(200)),
         sa.CheckConstraint(

@@ -1,0 +1,356 @@
+"""The ledger: queued work waits in the database, and whoever looks at it moves it on.
+
+There is no process that must live. Every call decides anew from what the database holds, inside one write transaction,
+so that any number of callers, killed at any point and started again, come to the same state: nothing is granted twice,
+and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from coat_ray.tenancy import audit
+from coat_ray.tenancy.database import Database
+from coat_ray.tenancy.demand import Decision, Resources, Running, TenantShare, Waiting
+from coat_ray.tenancy.errors import Denied
+from coat_ray.tenancy.fairness import PATIENCE, decide
+from coat_ray.tenancy.ledger_tables import LeaseRow, RunKind, RunRow, RunState
+from coat_ray.tenancy.limits import check_month
+from coat_ray.tenancy.quotas import all_quotas, get_quota
+from coat_ray.tenancy.roles import PLATFORM, Principal, Role
+from coat_ray.tenancy.runs import ENDED, HOLDING, Run, RunNotFound, to_run
+from coat_ray.tenancy.tables import UsageKind
+from coat_ray.tenancy.times import utc_now
+from coat_ray.tenancy.usage import counted_until, record_interval
+
+DEAD_AFTER = timedelta(seconds=60)
+"""A lease without a heartbeat for so long is taken back."""
+
+START_WITHIN = timedelta(minutes=10)
+"""The same for one whose process has not begun yet."""
+
+MAX_DEATHS = 5
+"""Attempts of a run that may end without a word before it is given up."""
+
+
+class LeaseLost(RuntimeError):
+    """A lease that is no longer this process's: it must stop, as another attempt may be running."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is asked for. *again*: the platform can start it again by itself after its driver died or yielded.
+
+    ``idempotency_key``: a request with a key that the tenant used before gives the run of then.
+    """
+
+    kind: RunKind
+    name: str
+    config: Mapping[str, Any]
+    resources: Resources
+    priority: int = 0
+    again: bool = True
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a run holds. The token is its process's proof; it stands in no log."""
+
+    run: Run
+    resources: Resources
+    yield_asked: bool
+    token: str = field(repr=False)
+
+
+class Ledger:
+    """Runs and leases of all tenants on one cluster."""
+
+    def __init__(
+        self,
+        database: Database,
+        capacity: Callable[[], Resources],
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        dead_after: timedelta = DEAD_AFTER,
+        start_within: timedelta = START_WITHIN,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Look at a database.
+
+        Args:
+            database: where everything is kept.
+            capacity: what the cluster has now.
+            clock: gives the instant.
+            dead_after: how long a lease lives without a heartbeat.
+            start_within: how long it lives before the first.
+            patience: seconds after which nothing more may pass a waiting run (see ``fairness.py``).
+        """
+        self.database, self._capacity, self._clock = database, capacity, clock
+        self._dead_after, self._start_within, self._patience = dead_after, start_within, patience
+
+    def submit(self, what: Submission, *, actor: Principal, tenant: str) -> Run:
+        """Queue a run.
+
+        Raises:
+            Forbidden: the actor may not start work in that tenant.
+            Denied: more than the tenant may ever have, or its hours of this month are used up.
+        """
+        actor.require(Role.MEMBER, tenant, "start runs")
+        with self.database.begin() as session:
+            if (known := _known(session, tenant, what.idempotency_key)) is not None:
+                return to_run(known)
+            if (denial := check_month(session, tenant, now=self._clock())) is not None and what.resources.gpus:
+                raise Denied(denial)
+            row = RunRow(
+                id=f"{what.name}-{secrets.token_hex(4)}",
+                tenant=tenant,
+                kind=what.kind,
+                name=what.name,
+                config=dict(what.config),
+                state=RunState.QUEUED,
+                reason="",
+                priority=what.priority,
+                cpus=what.resources.cpus,
+                gpus=what.resources.gpus,
+                submitted_by=actor.key_id,
+                submitted_at=self._clock(),
+                idempotency_key=what.idempotency_key,
+                attempts=0,
+                again=what.again,
+            )
+            session.add(row)
+            audit.record(session, actor, "run.submit", f"run/{row.id}", tenant=tenant, now=self._clock())
+            return to_run(row)
+
+    def tick(self) -> Decision:
+        """Take dead leases back, then grant and ask to yield as `decide` says. Anybody may call it at any time."""
+        with self.database.begin() as session:
+            return self._tick(session)
+
+    def _tick(self, session: Session) -> Decision:
+        now = self._clock()
+        held = session.execute(select(LeaseRow, RunRow).join(RunRow, RunRow.id == LeaseRow.run)).all()
+        for lease, row in held:
+            alive = self._start_within if row.state is RunState.STARTING else self._dead_after
+            if lease.heartbeat_at < now - alive:
+                self._end_of_dead_driver(session, lease, row)
+        session.flush()
+        queued = session.scalars(select(RunRow).where(RunRow.state == RunState.QUEUED)).all()
+        leases = session.execute(select(LeaseRow, RunRow).join(RunRow, RunRow.id == LeaseRow.run)).all()
+        by_id = {row.id: row for row in queued}
+        decision = decide(
+            now.timestamp(),
+            [_waiting(row) for row in queued],
+            [_running(lease, row) for lease, row in leases],
+            self._tenants(session, {row.tenant for row in queued} | {row.tenant for _, row in leases}),
+            self._capacity(),
+            patience=self._patience,
+        )
+        for run, ticket in decision.tickets.items():
+            by_id[run].ticket = ticket
+        for run in decision.admit:
+            self._grant(session, by_id[run], now)
+        for wanted in decision.yields:
+            self._ask(session, wanted.run, f"asked to make room for {wanted.makes_room_for}", now)
+        for run, reason in decision.reasons.items():
+            by_id[run].reason = reason.text
+        return decision
+
+    def _tenants(self, session: Session, names: set[str]) -> list[TenantShare]:
+        """Weights and limits; a tenant that is closed or has used up its hours is admitted nothing."""
+        quotas, shares = all_quotas(session), []
+        for name in sorted(names):
+            quota = quotas.get(name)
+            spent = check_month(session, name, now=self._clock()) is not None
+            quota_of = quota or get_quota(session, name)
+            shares.append(
+                TenantShare(
+                    name=name,
+                    weight=quota_of.weight,
+                    max_cpus=quota_of.cpus,
+                    max_gpus=quota_of.gpus,
+                    max_runs=quota_of.running_runs,
+                    max_trials=quota_of.trials,
+                    suspended=quota is None or spent,
+                )
+            )
+        return shares
+
+    def _grant(self, session: Session, row: RunRow, now: datetime) -> None:
+        row.state, row.reason, row.ticket = RunState.STARTING, "", None
+        row.attempts += 1
+        session.add(
+            LeaseRow(
+                run=row.id,
+                tenant=row.tenant,
+                cpus=row.cpus,
+                gpus=row.gpus,
+                granted_at=now,
+                heartbeat_at=now,
+                yield_asked_at=None,
+                token=secrets.token_hex(32),
+            )
+        )
+        audit.record(session, PLATFORM, "lease.grant", f"run/{row.id}", tenant=row.tenant, now=now)
+
+    def _ask(self, session: Session, run: str, reason: str, now: datetime) -> None:
+        lease, row = session.get_one(LeaseRow, run), session.get_one(RunRow, run)
+        lease.yield_asked_at = lease.yield_asked_at or now
+        row.state, row.reason = RunState.YIELDING, reason
+        audit.record(session, PLATFORM, "lease.ask", f"run/{run}", tenant=row.tenant, reason=reason, now=now)
+
+    def lease_of(self, run: str) -> Lease | None:
+        """What a run holds now, None while it waits or when it has ended. For the platform itself."""
+        with self.database.read() as session:
+            lease = session.get(LeaseRow, run)
+            return _to_lease(lease, session.get_one(RunRow, run)) if lease else None
+
+    def started(self, run: str, ray_job_id: str) -> None:
+        """Note which Ray job carries a run's present attempt."""
+        with self.database.begin() as session:
+            session.get_one(RunRow, run).ray_job_id = ray_job_id
+
+    def heartbeat(self, run: str, token: str) -> Lease:
+        """Say that the run's process lives, and hear whether it is asked to yield. Counts what it used.
+
+        Raises:
+            LeaseLost: the lease was taken back, or is another process's.
+        """
+        with self.database.begin() as session:
+            lease, row = _held(session, run, token)
+            now = self._clock()
+            lease.heartbeat_at = now
+            if row.state is RunState.STARTING:
+                row.state, row.started_at = RunState.RUNNING, row.started_at or now
+            _count(session, lease, now)
+            return _to_lease(lease, row)
+
+    def release(
+        self, run: str, token: str, outcome: RunState, *, reason: str = "", result: Mapping[str, Any] | None = None
+    ) -> Run:
+        """Give a lease back and decide who is next.
+
+        *outcome* is ``done``, ``failed`` or ``stopped``, or ``queued`` for a run that yielded and waits again in its
+        old place.
+
+        Raises:
+            LeaseLost: the lease was taken back, or is another process's.
+            ValueError: any other outcome.
+        """
+        if outcome not in (*ENDED, RunState.QUEUED):
+            raise ValueError(f"a lease ends with done, failed, stopped or queued, not {outcome.value}")
+        with self.database.begin() as session:
+            lease, row = _held(session, run, token)
+            self._end(session, lease, row, outcome, reason=reason, now=self._clock())
+            row.result = dict(result) if result is not None else row.result
+            self._tick(session)
+            return to_run(row)
+
+    def stop(self, run: str, *, actor: Principal) -> Run:
+        """End a waiting run at once; ask a running one to checkpoint and end.
+
+        Raises:
+            RunNotFound: no such run, or one of another tenant.
+            Forbidden: the actor may only look.
+        """
+        with self.database.begin() as session:
+            row = session.get(RunRow, run)
+            if row is None or not actor.may(Role.VIEWER, row.tenant):
+                raise RunNotFound(run)
+            actor.require(Role.MEMBER, row.tenant, "stop runs")
+            now = self._clock()
+            if row.state is RunState.QUEUED:
+                row.state, row.reason, row.ended_at = RunState.STOPPED, "stopped before it began", now
+            elif row.state in HOLDING:
+                self._ask(session, run, "asked to stop", now)
+                row.stop = True
+            audit.record(session, actor, "run.stop", f"run/{run}", tenant=row.tenant, now=now)
+            return to_run(row)
+
+    def _end(
+        self, session: Session, lease: LeaseRow, row: RunRow, outcome: RunState, *, reason: str, now: datetime
+    ) -> None:
+        """Count what a lease used, take it away, and say where its run stands."""
+        _count(session, lease, now)
+        if outcome is RunState.QUEUED and row.stop:
+            outcome, reason = RunState.STOPPED, "stopped by request"
+        row.state, row.reason = outcome, reason
+        row.ended_at = now if outcome in ENDED else None
+        session.delete(lease)
+        session.flush()
+        audit.record(
+            session,
+            PLATFORM,
+            "lease.end",
+            f"run/{row.id}",
+            tenant=row.tenant,
+            reason=f"{outcome.value}: {reason}",
+            now=now,
+        )
+
+    def _end_of_dead_driver(self, session: Session, lease: LeaseRow, row: RunRow) -> None:
+        """A driver that is silent: its run waits again where the platform can start it, else it has failed."""
+        row.deaths += 1
+        silent = f"no sign of life since {lease.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
+        outcome = RunState.QUEUED if row.again and row.deaths < MAX_DEATHS else RunState.FAILED
+        self._end(session, lease, row, outcome, reason=silent, now=lease.heartbeat_at)
+
+
+def _known(session: Session, tenant: str, key: str | None) -> RunRow | None:
+    if key is None:
+        return None
+    return session.scalar(select(RunRow).where(RunRow.tenant == tenant, RunRow.idempotency_key == key))
+
+
+def _held(session: Session, run: str, token: str) -> tuple[LeaseRow, RunRow]:
+    lease = session.get(LeaseRow, run)
+    if lease is None or not secrets.compare_digest(lease.token, token):
+        raise LeaseLost(f"run {run!r} no longer holds this lease: it was taken back; stop")
+    return lease, session.get_one(RunRow, run)
+
+
+def _count(session: Session, lease: LeaseRow, until: datetime) -> None:
+    """Meter a lease from its beginning; what was counted before is not counted again."""
+    for kind, devices in ((UsageKind.ACCELERATOR_SECONDS, lease.gpus), (UsageKind.CPU_SECONDS, lease.cpus)):
+        if devices:
+            begin = max(lease.granted_at, counted_until(session, kind, lease.run) or lease.granted_at)
+            record_interval(
+                session, lease.tenant, kind, run=lease.run, start=begin, end=max(begin, until), per_second=devices
+            )
+
+
+def _waiting(row: RunRow) -> Waiting:
+    return Waiting(
+        run=row.id,
+        tenant=row.tenant,
+        resources=Resources(row.cpus, row.gpus),
+        submitted=row.submitted_at.timestamp(),
+        priority=row.priority,
+        group=row.group,
+        ticket=row.ticket,
+    )
+
+
+def _running(lease: LeaseRow, row: RunRow) -> Running:
+    return Running(
+        run=row.id,
+        tenant=row.tenant,
+        resources=Resources(lease.cpus, lease.gpus),
+        submitted=row.submitted_at.timestamp(),
+        priority=row.priority,
+        group=row.group,
+        since=lease.granted_at.timestamp(),
+        asked=lease.yield_asked_at is not None,
+    )
+
+
+def _to_lease(lease: LeaseRow, row: RunRow) -> Lease:
+    return Lease(to_run(row), Resources(lease.cpus, lease.gpus), lease.yield_asked_at is not None, lease.token)
