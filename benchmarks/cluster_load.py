@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import dataclass, replace
 
-from coat_ray.tenancy.demand import Resources, TenantShare, Waiting
+from coat_ray.tenancy.scheduling.demand import Resources, TenantShare, Waiting
 
 DAY = 86_400.0
 CPUS_PER_GPU = 12

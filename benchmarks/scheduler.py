@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cluster_load import Load, make_load
-from coat_ray.tenancy.accounts import Account
-from coat_ray.tenancy.demand import Decision, Item, Resources, Running, TenantShare, Waiting, fits
-from coat_ray.tenancy.fairness import decide
-from coat_ray.tenancy.shares import dominant_share, fair_shares, per_unit, total_demand
+from coat_ray.tenancy.scheduling.accounts import Account
+from coat_ray.tenancy.scheduling.demand import Decision, Item, Resources, Running, TenantShare, Waiting, fits
+from coat_ray.tenancy.scheduling.fairness import decide
+from coat_ray.tenancy.scheduling.shares import dominant_share, fair_shares, per_unit, total_demand
 
 RESTART_SECONDS = 120.0
 HOUR = 3600.0

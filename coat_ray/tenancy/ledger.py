@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.demand import Decision, Resources, Running, TenantShare, Waiting
 from coat_ray.tenancy.errors import Denied
-from coat_ray.tenancy.fairness import PATIENCE, decide
 from coat_ray.tenancy.ledger_tables import LeaseRow, RunKind, RunRow, RunState
 from coat_ray.tenancy.limits import check_month
 from coat_ray.tenancy.quotas import all_quotas, get_quota
 from coat_ray.tenancy.roles import PLATFORM, Principal, Role
 from coat_ray.tenancy.runs import ENDED, HOLDING, Run, RunNotFound, to_run
+from coat_ray.tenancy.scheduling.demand import Decision, Resources, Running, TenantShare, Waiting
+from coat_ray.tenancy.scheduling.fairness import PATIENCE, decide
 from coat_ray.tenancy.tables import UsageKind
 from coat_ray.tenancy.times import utc_now
 from coat_ray.tenancy.usage import counted_until, record_interval

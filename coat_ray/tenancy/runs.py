@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coat_ray.tenancy.demand import Resources
 from coat_ray.tenancy.ledger_tables import RunKind, RunRow, RunState
 from coat_ray.tenancy.roles import Principal, Role
+from coat_ray.tenancy.scheduling.demand import Resources
 
 ENDED = (RunState.DONE, RunState.FAILED, RunState.STOPPED)
 HOLDING = (RunState.STARTING, RunState.RUNNING, RunState.YIELDING)

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.cluster_load import make_load
 from benchmarks.scheduler import POLICIES, Outcome, jain, row, simulate
-from coat_ray.tenancy.demand import Resources, TenantShare
-from tests.tenancy.simulation import running, waiting
+from coat_ray.tenancy.scheduling.demand import Resources, TenantShare
+from tests.tenancy.scheduling.simulation import running, waiting
 
 CAPACITY = Resources(64, 8)
 TENANTS = [TenantShare(name="a"), TenantShare(name="b")]

@@ -9,7 +9,6 @@ import pytest
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.demand import Resources
 from coat_ray.tenancy.errors import Denied, Forbidden
 from coat_ray.tenancy.keys import create_key
 from coat_ray.tenancy.ledger import DEAD_AFTER, MAX_DEATHS, START_WITHIN, Lease, LeaseLost, Ledger, Submission
@@ -17,6 +16,7 @@ from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.quotas import Quota, set_quota
 from coat_ray.tenancy.roles import PLATFORM, Principal, Role
 from coat_ray.tenancy.runs import Run, RunNotFound, get_run, list_runs
+from coat_ray.tenancy.scheduling.demand import Resources
 from coat_ray.tenancy.tables import UsageKind
 from coat_ray.tenancy.times import month_of
 from coat_ray.tenancy.usage_report import used_in_month

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import add, attrgetter, sub
 
-from coat_ray.tenancy.demand import Running, TenantShare, Waiting, fits
-from coat_ray.tenancy.shares import dominant_share, per_unit, total_demand
+from coat_ray.tenancy.scheduling.demand import Running, TenantShare, Waiting, fits
+from coat_ray.tenancy.scheduling.shares import dominant_share, per_unit, total_demand
 
 TOLERANCE = 1e-9
 """Shares that differ by less are equal."""

@@ -6,14 +6,14 @@ import heapq
 from collections.abc import Mapping, Sequence
 from operator import add, sub
 
-from coat_ray.tenancy.accounts import Account
-from coat_ray.tenancy.demand import Waiting, Yield, fits
-from coat_ray.tenancy.reasons import Outcome
-from coat_ray.tenancy.yields import Borrowers
+from coat_ray.tenancy.scheduling.accounts import Account
+from coat_ray.tenancy.scheduling.demand import Waiting, Yield, fits
+from coat_ray.tenancy.scheduling.reasons import Outcome
+from coat_ray.tenancy.scheduling.yields import Borrowers
 
 
 class Round:
-    """The rules of `coat_ray.tenancy.fairness`, step by step.
+    """The rules of `coat_ray.tenancy.scheduling.fairness`, step by step.
 
     What is free only shrinks within a decision, so an item that did not fit is not looked at again. Items submitted at
     *overdue* or before are overdue.

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from coat_ray.tenancy.demand import Decision, Resources, Running, TenantShare, Waiting
-from coat_ray.tenancy.fairness import decide
+from coat_ray.tenancy.scheduling.demand import Decision, Resources, Running, TenantShare, Waiting
+from coat_ray.tenancy.scheduling.fairness import decide
 
 
 def waiting(run: str, tenant: str, gpus: float = 0, cpus: float = 0, submitted: float = 0, **more) -> Waiting:

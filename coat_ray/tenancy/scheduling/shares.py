@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import mul
 
-from coat_ray.tenancy.demand import Item, TenantShare
+from coat_ray.tenancy.scheduling.demand import Item, TenantShare
 
 
 def per_unit(capacity: Sequence[int]) -> list[float]:

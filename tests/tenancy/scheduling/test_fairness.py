@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coat_ray.tenancy.accounts import TOLERANCE
-from coat_ray.tenancy.demand import Resources, Running, TenantShare, Waiting
-from coat_ray.tenancy.fairness import decide
-from coat_ray.tenancy.shares import dominant_share, fair_shares, per_unit, total_demand
-from tests.tenancy.simulation import Cluster, applied, running, used, waiting
+from coat_ray.tenancy.scheduling.accounts import TOLERANCE
+from coat_ray.tenancy.scheduling.demand import Resources, Running, TenantShare, Waiting
+from coat_ray.tenancy.scheduling.fairness import decide
+from coat_ray.tenancy.scheduling.shares import dominant_share, fair_shares, per_unit, total_demand
+from tests.tenancy.scheduling.simulation import Cluster, applied, running, used, waiting
 
 NOW, PATIENCE = 200.0, 100.0
 GPUS8 = Resources(64, 8)

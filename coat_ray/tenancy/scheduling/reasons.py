@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from coat_ray.tenancy.accounts import Account
-from coat_ray.tenancy.demand import NAMES, UNIT, Reason, Waiting, fits
+from coat_ray.tenancy.scheduling.accounts import Account
+from coat_ray.tenancy.scheduling.demand import NAMES, UNIT, Reason, Waiting, fits
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from coat_ray.tenancy.accounts import TOLERANCE, Account
-from coat_ray.tenancy.demand import Running
+from coat_ray.tenancy.scheduling.accounts import TOLERANCE, Account
+from coat_ray.tenancy.scheduling.demand import Running
 
 _Shape = tuple[int, ...]
 _MOST_FAILURES = 50

@@ -1,0 +1,1 @@
+"""The scheduling decision: who may run now, who waits and why, who is asked to yield. Pure functions of plain data."""
