@@ -1,11 +1,11 @@
 """Who may run now, and who is asked to yield: one pure function.
 
-**Fair share.** Among tenants, weighted dominant-resource fairness (`coat_ray.tenancy.scheduling.shares`): those below their fair
+**Fair share.** Among tenants, weighted dominant-resource fairness (`shares`): those below their fair
 share go first, then the others, each time the one with the least share for its weight. Inside a tenant, priority, then
 submission, then the run's id.
 
 **Borrowing.** What fits is admitted, also above the tenant's fair share, within its hard limits. When the first item of
-a tenant below its fair share does not fit, tenants above theirs are asked to yield (`coat_ray.tenancy.scheduling.yields`), unless
+a tenant below its fair share does not fit, tenants above theirs are asked to yield (`yields`), unless
 that could not make it fit. What comes back is kept for it.
 
 **Back-fill.** A smaller item may pass one that does not fit, but not for ever. An item that is the first of its tenant
