@@ -9,22 +9,16 @@ pipeline's time is what the last two thirds of the clips add to that of the firs
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
-import psutil
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.clips import draw_lengths, make_clips
+from benchmarks.measure import Line, PeakMemory, apart, show
 from coat_ray.cluster import connect
 from coat_ray.config import ExpertConfig, ResourcesConfig
 from coat_ray.targets.encode import encode_corpus
@@ -39,36 +33,19 @@ EXPERTS = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """One row of the table."""
-
-    what: str
-    value: str
-    wanted: str
-
-
 def main() -> None:
     """Run the chosen measurements and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1800.0, help="seconds of audio in the base corpus")
     parser.add_argument("--only", nargs="*", choices=list(MEASUREMENTS), default=list(MEASUREMENTS))
     arguments = parser.parse_args()
-    console = Console()
-    table = Table("measurement", "figure", "wanted", title="targets")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["COAT_HOME"] = str(Path(folder) / "home")
-        for name in arguments.only:
-            for line in MEASUREMENTS[name](Path(folder), arguments.seconds):
-                console.print(f"{line.what}: {line.value}", highlight=False)
-                table.add_row(line.what, line.value, line.wanted)
-    console.print(table)
+    show("targets", arguments.only, MEASUREMENTS, arguments.seconds)
 
 
 def throughput(folder: Path, seconds: float) -> list[Line]:
     """Pipeline against loop, two workers and one."""
     clips = make_clips(folder / "clips", seconds)
-    one_thread, default = (_apart(_loop, clips, threads) for threads in (1, os.cpu_count() or 1))
+    one_thread, default = (apart(_loop, clips, threads) for threads in (1, os.cpu_count() or 1))
     two, one = (_pace(folder, clips, workers) for workers in (2, 1))
     return [
         Line("pipeline, 2 workers ÷ loop, 1 thread", f"{one_thread / two:.2f}", "≥ 1.7"),
@@ -80,8 +57,8 @@ def throughput(folder: Path, seconds: float) -> list[Line]:
 def _pace(folder: Path, clips: Sequence[ClipRef], workers: int) -> float:
     """Seconds of the pipeline per second of audio, without its start-up."""
     third = clips[: len(clips) // 3]
-    first, _ = _apart(_pipeline, folder / f"third{workers}", third, workers)
-    whole, _ = _apart(_pipeline, folder / f"whole{workers}", clips, workers)
+    first, _ = apart(_pipeline, folder / f"third{workers}", third, workers)
+    whole, _ = apart(_pipeline, folder / f"whole{workers}", clips, workers)
     return (whole - first) / (_audio(clips) - _audio(third))
 
 
@@ -108,8 +85,8 @@ def scaling(folder: Path, seconds: float) -> list[Line]:
     """Memory and time at five and ten times the clips, and a second run that finds nothing to do."""
     sizes = (1, 5, 10)
     corpora = [make_clips(folder / f"times{n}", n * seconds / 3, seed=n) for n in sizes]
-    runs = [_apart(_pipeline, folder / f"times{n}-store", clips) for n, clips in zip(sizes, corpora, strict=True)]
-    again, _ = _apart(_pipeline, folder / "times10-store", corpora[-1])
+    runs = [apart(_pipeline, folder / f"times{n}-store", clips) for n, clips in zip(sizes, corpora, strict=True)]
+    again, _ = apart(_pipeline, folder / "times10-store", corpora[-1])
     (once, small), (fivefold, _), (tenfold, large) = runs
     audio = [_audio(clips) for clips in corpora]
     early, late = (fivefold - once) / (audio[1] - audio[0]), (tenfold - fivefold) / (audio[2] - audio[1])
@@ -146,12 +123,6 @@ MEASUREMENTS: dict[str, Callable[[Path, float], list[Line]]] = {
 }
 
 
-def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call in a process of its own, so that threads, caches and memory of one measurement end with it."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
-
-
 def _loop(clips: Sequence[ClipRef], threads: int) -> float:
     """Seconds of the plain loop per second of audio."""
     import torch  # noqa: PLC0415 - only in the process that measures
@@ -180,34 +151,10 @@ def _resources(workers: int) -> ResourcesConfig:
 def _pipeline(folder: Path, clips: Sequence[ClipRef], workers: int = 2) -> tuple[float, float]:
     """Seconds and peak memory (bytes, shared pages counted once) of one run of the pipeline on a running Ray."""
     store = TargetStore(folder)
-    with connect(), _PeakMemory() as memory:
+    with connect(), PeakMemory() as memory:
         start = time.perf_counter()
         encode_corpus(clips, EXPERTS, store, _resources(workers))
         return time.perf_counter() - start, memory.peak
-
-
-class _PeakMemory:
-    """Highest sum of proportional set sizes of this process and its children, looked at twice a second."""
-
-    def __enter__(self) -> Self:
-        self.peak, self._stop = 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.5):
-            total = 0
-            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-                try:
-                    total += process.memory_full_info().pss
-                except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                    continue
-            self.peak = max(self.peak, total)
 
 
 if __name__ == "__main__":
