@@ -55,6 +55,10 @@ class Storage:
         """Run records of one tenant."""
         return self.root / "runs" / tenant
 
+    def logs(self, tenant: str = DEFAULT_TENANT) -> Path:
+        """What the platform's jobs of one tenant printed."""
+        return self.root / "logs" / tenant
+
     def models(self, tenant: str = DEFAULT_TENANT) -> Path:
         """Model records and adapters of one tenant."""
         return self.root / "models" / tenant

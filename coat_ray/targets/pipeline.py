@@ -19,10 +19,11 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from coat_ray.audio import AudioLimits
-from coat_ray.config import PoolConfig, ResourcesConfig
+from coat_ray.config import ResourcesConfig
 from coat_ray.targets.decode import Claim, Decoder, work_table
 from coat_ray.targets.plan import Claims, ClipWork, make_blocks
 from coat_ray.targets.pool import ExpertPool, ExpertTask, LoadExpert
+from coat_ray.targets.pools import Pool, is_shared, pools_of
 
 _MAX_RESTARTS = 20  # of one actor: a process that dies while it starts must not start forever
 _MAX_RETRIES = 2
@@ -31,16 +32,6 @@ _LOST_BLOCKS, _LOST_SHARE = 16, 20  # blocks that a run may lose before it stops
 
 class EncodeError(RuntimeError):
     """The pipeline could not go on; the message says why and what is left."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Size and resources of one pool, nothing left open."""
-
-    min_actors: int
-    max_actors: int
-    cpus: float
-    gpus: float
 
 
 @dataclass(frozen=True)
@@ -96,14 +87,9 @@ class Pipeline:
         decoder = Decoder({task.name: task.sample_rate for task in self.tasks}, self.limits, claim)
         with _ray_data(may_lose=may_lose, ordered=frames):
             tables = ray.data.from_blocks([work_table(block) for block in blocks])
-            encode = self._shared if self._is_shared else self._apart
+            encode = self._shared if is_shared(self.resources) else self._apart
             outcomes = encode(tables, decoder, frames=frames)
             yield from outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-
-    @property
-    def _is_shared(self) -> bool:
-        wanted = self.resources
-        return not (wanted.encode_gpus or wanted.encode_pools) if wanted.encode_shared is None else wanted.encode_shared
 
     def _shared(self, blocks: Dataset, decoder: Decoder, *, frames: bool) -> Dataset:
         return self._pooled(blocks, self.tasks, self._pools()[0], keep_rates=[], decoder=decoder, frames=frames)
@@ -126,20 +112,7 @@ class Pipeline:
         return data
 
     def _pools(self) -> list[Pool]:
-        """The one pool of all experts, or the pool of each."""
-        wanted = self.resources
-        if self._is_shared:
-            return [Pool(wanted.encode_actors, wanted.encode_actors, wanted.encode_cpus, wanted.encode_gpus)]
-        stated = [wanted.encode_pools.get(task.role, PoolConfig()) for task in self.tasks]
-        return [
-            Pool(
-                min_actors=pool.min_actors,
-                max_actors=pool.max_actors or max(pool.min_actors, wanted.encode_actors),
-                cpus=wanted.encode_cpus if pool.cpus is None else pool.cpus,
-                gpus=wanted.encode_gpus if pool.gpus is None else pool.gpus,
-            )
-            for pool in stated
-        ]
+        return pools_of(self.resources, [task.role for task in self.tasks])
 
     def _pooled(
         self,
@@ -182,7 +155,7 @@ class Pipeline:
 
     def _check_cluster(self) -> None:
         pools = self._pools()
-        decoding = 0 if self._is_shared else self.resources.encode_cpus
+        decoding = 0 if is_shared(self.resources) else self.resources.encode_cpus
         needs = {
             "CPU": sum(pool.min_actors * pool.cpus for pool in pools) + decoding,
             "GPU": sum(pool.min_actors * pool.gpus for pool in pools),

@@ -1,0 +1,87 @@
+"""Who asks: from the Authorization header to a principal, with every denial on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from coat_ray.storage import Storage
+from coat_ray.tenancy.audit import refusals_recorded
+from coat_ray.tenancy.database import Database
+from coat_ray.tenancy.errors import AuthenticationFailed, AuthenticationOutcome, Denied
+from coat_ray.tenancy.keys import authenticate
+from coat_ray.tenancy.ledger import Ledger
+from coat_ray.tenancy.rates import take
+from coat_ray.tenancy.roles import Principal, Role
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What every route works with."""
+
+    database: Database
+    ledger: Ledger
+    storage: Storage
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One request: who asks, and the platform."""
+
+    principal: Principal
+    platform: Platform
+    action: str
+
+    @property
+    def tenant(self) -> str:
+        """The caller's tenant.
+
+        Raises:
+            ValueError: an owner, who has none and must name one.
+        """
+        if self.principal.tenant is None:
+            raise ValueError("an owner's key belongs to no tenant: say which one with ?tenant=NAME")
+        return self.principal.tenant
+
+    def acting_in(self, tenant: str | None) -> str:
+        """The tenant that a request is about: the caller's own, or for an owner any that is named."""
+        if tenant is None or tenant == self.principal.tenant:
+            return self.tenant if tenant is None else tenant
+        self.principal.require(Role.OWNER, None, "act in another tenant")
+        return tenant
+
+    @contextmanager
+    def recorded(self, target: str = "", tenant: str | None = None) -> Iterator[None]:
+        """Write denials inside into the audit log."""
+        about = tenant or self.principal.tenant
+        with refusals_recorded(self.platform.database, self.principal, self.action, target, tenant=about):
+            yield
+
+
+def caller(request: Request) -> Caller:
+    """Authenticate a request and count it against its tenant's rate.
+
+    Raises:
+        AuthenticationFailed: no key, or one that is not accepted.
+        Denied: too many requests in this minute.
+    """
+    platform: Platform = request.app.state.platform
+    action = f"{request.method} {request.scope['route'].path}"
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    with refusals_recorded(platform.database, None, action, request.url.path):
+        if scheme.lower() != "bearer" or not text:
+            raise AuthenticationFailed(AuthenticationOutcome.MALFORMED)
+        principal = authenticate(platform.database, text.strip())
+    found = Caller(principal, platform, action)
+    if principal.tenant is not None:
+        with found.recorded(request.url.path):
+            if (denial := take(platform.database, principal.tenant)) is not None:
+                raise Denied(denial)
+    return found
+
+
+Asking = Annotated[Caller, Depends(caller)]

@@ -1,0 +1,87 @@
+"""Errors as HTTP answers, in the shape that clients of the OpenAI API know."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from coat_ray.config import ConfigError
+from coat_ray.tenancy.errors import AuthenticationFailed, Denied, Forbidden, KeyNotFound, TenantExists, TenantNotFound
+from coat_ray.tenancy.ledger import LeaseLost
+from coat_ray.tenancy.runs import RunNotFound
+from coat_ray.tenancy.times import utc_now
+
+logger = logging.getLogger(__name__)
+
+NOT_FOUND = (RunNotFound, TenantNotFound, KeyNotFound)
+
+
+def error(status: int, message: str, code: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
+    """An error's answer."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    body = {"error": {"message": message, "type": kind, "param": None, "code": code, **more}}
+    return JSONResponse(body, status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the platform as itself, and every other one without its text."""
+    app.add_exception_handler(AuthenticationFailed, _unauthenticated)
+    app.add_exception_handler(Forbidden, _forbidden)
+    app.add_exception_handler(Denied, _denied)
+    app.add_exception_handler(LeaseLost, _conflict)
+    app.add_exception_handler(TenantExists, _conflict)
+    app.add_exception_handler(ConfigError, _invalid)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ValueError, _invalid)
+    for kind in NOT_FOUND:
+        app.add_exception_handler(kind, _missing)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _unauthenticated(_: Request, problem: Exception) -> JSONResponse:
+    return error(401, str(problem), "invalid_api_key", {"WWW-Authenticate": "Bearer"})
+
+
+async def _forbidden(_: Request, problem: Exception) -> JSONResponse:
+    return error(403, str(problem), "forbidden")
+
+
+async def _denied(_: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, Denied)
+    wait = problem.denial.retry_after_s(utc_now())
+    headers = {"Retry-After": str(wait)} if wait is not None else {"x-should-retry": "false"}
+    return error(429, str(problem), "quota_exceeded", headers, limit=problem.denial.fields())
+
+
+async def _missing(_: Request, problem: Exception) -> JSONResponse:
+    return error(404, str(problem), "not_found")
+
+
+async def _conflict(_: Request, problem: Exception) -> JSONResponse:
+    return error(409, str(problem), "conflict")
+
+
+async def _invalid(_: Request, problem: Exception) -> JSONResponse:
+    return error(422, str(problem), "invalid_value")
+
+
+async def _malformed(_: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, RequestValidationError)
+    found = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in problem.errors()]
+    return error(422, "; ".join(found), "invalid_request")
+
+
+async def _http(_: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, HTTPException)
+    return error(problem.status_code, str(problem.detail), "http_error", dict(problem.headers or {}))
+
+
+async def _unexpected(request: Request, problem: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=problem)
+    return error(500, "the platform failed on this request; its owner finds why in the log", "internal_error")

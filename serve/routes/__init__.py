@@ -1,0 +1,1 @@
+"""The platform's routes, one file for each kind of thing."""

@@ -1,0 +1,93 @@
+"""Leases: the door for jobs that were started with ``ray job submit`` and for those that the platform started."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+from pydantic import BaseModel, ConfigDict, Field
+
+from coat_ray.config import RunConfig, validate
+from coat_ray.leasing.footprint import resources_of
+from coat_ray.tenancy.ledger import Submission
+from coat_ray.tenancy.ledger_tables import RunKind, RunState
+from coat_ray.tenancy.roles import Role
+from coat_ray.tenancy.runs import get_run
+from serve.access import Asking
+
+router = APIRouter(prefix="/leases", tags=["leases"])
+
+
+class LeaseRequest(BaseModel):
+    """A job that is there already and waits for its turn."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: dict[str, Any]
+    ray_job_id: str | None = Field(None, max_length=200)
+
+
+class Proof(BaseModel):
+    """What only the holder of a lease knows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(min_length=1, max_length=64)
+
+
+class Ending(Proof):
+    """How a lease ends. ``queued``: the run gave way and wants to go on later."""
+
+    outcome: RunState
+    reason: str = Field("", max_length=2000)
+    result: dict[str, Any] | None = None
+
+
+@router.post("", status_code=201)
+def wanted(
+    asked: LeaseRequest, asking: Asking, key: Annotated[str | None, Header(alias="Idempotency-Key")] = None
+) -> dict[str, Any]:
+    """Queue a job that waits for its lease; ask ``GET /leases/{run}`` until it has one."""
+    with asking.recorded("lease"):
+        config = validate(asked.config, RunConfig, origin="config")
+        what = Submission(
+            kind=RunKind.RUN,
+            name=config.name,
+            config=config.model_dump(mode="json"),
+            resources=resources_of(config),
+            again=False,
+            idempotency_key=key,
+        )
+        run = asking.platform.ledger.submit(what, actor=asking.principal, tenant=asking.tenant)
+    if asked.ray_job_id:
+        asking.platform.ledger.started(run.id, asked.ray_job_id)
+    return run.to_json()
+
+
+@router.get("/{run_id}")
+def granted(run_id: str, asking: Asking) -> dict[str, Any]:
+    """The lease of a waiting job, with its token once it is granted."""
+    with asking.recorded(f"run/{run_id}"):
+        with asking.platform.database.read() as session:
+            get_run(session, run_id, actor=asking.principal)
+        asking.principal.require(Role.MEMBER, asking.principal.tenant, "hold leases")
+    asking.platform.ledger.tick()
+    lease = asking.platform.ledger.lease_of(run_id)
+    with asking.platform.database.read() as session:
+        run = get_run(session, run_id, actor=asking.principal)
+    return {"run": run.to_json(), "token": lease.token if lease else None}
+
+
+@router.post("/{run_id}/heartbeat")
+def lives(run_id: str, proof: Proof, asking: Asking) -> dict[str, Any]:
+    """Say that the job lives; hear whether it is asked to give way."""
+    lease = asking.platform.ledger.heartbeat(run_id, proof.token)
+    return {"run": lease.run.to_json(), "give_way": lease.yield_asked}
+
+
+@router.post("/{run_id}/release")
+def ended(run_id: str, ending: Ending, asking: Asking) -> dict[str, Any]:
+    """Give the lease back."""
+    return asking.platform.ledger.release(
+        run_id, ending.token, ending.outcome, reason=ending.reason, result=ending.result
+    ).to_json()

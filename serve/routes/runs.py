@@ -1,0 +1,100 @@
+"""Runs: submit a configuration, list, show, follow, stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from coat_ray.config import RunConfig, validate
+from coat_ray.leasing.footprint import resources_of
+from coat_ray.registry.metrics import read_metrics
+from coat_ray.registry.runs import RunRegistry
+from coat_ray.tenancy.ledger import Submission
+from coat_ray.tenancy.ledger_tables import RunKind, RunState
+from coat_ray.tenancy.runs import Run, get_run, list_runs
+from serve.access import Asking, Caller
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+MAX_PRIORITY = 1000
+
+
+class RunRequest(BaseModel):
+    """A run that somebody wants."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: dict[str, Any] = Field(description="a run's configuration, as in jobs/configs/*.yaml")
+    priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="within the tenant; higher goes first")
+
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
+Tenant = Annotated[str | None, Query(description="whose; only an owner may name another than its own")]
+
+
+@router.post("", status_code=201)
+def submit(asked: RunRequest, asking: Asking, key: Key = None, tenant: Tenant = None) -> dict[str, Any]:
+    """Queue a run. Sent again with the same Idempotency-Key, it is the same run."""
+    with asking.recorded("run"):
+        config = validate(asked.config, RunConfig, origin="config")
+        what = Submission(
+            kind=RunKind.RUN,
+            name=config.name,
+            config=config.model_dump(mode="json"),
+            resources=resources_of(config),
+            priority=asked.priority,
+            idempotency_key=key,
+        )
+        return asking.platform.ledger.submit(what, actor=asking.principal, tenant=asking.acting_in(tenant)).to_json()
+
+
+@router.get("")
+def listed(
+    asking: Asking, state: RunState | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+) -> dict[str, Any]:
+    """Runs, newest first."""
+    with asking.platform.database.read() as session:
+        runs = list_runs(session, actor=asking.principal, state=state, limit=limit)
+    return {"data": [run.to_json() for run in runs]}
+
+
+@router.get("/{run_id}")
+def shown(run_id: str, asking: Asking) -> dict[str, Any]:
+    """One run."""
+    return _found(run_id, asking).to_json()
+
+
+@router.post("/{run_id}/stop")
+def stopped(run_id: str, asking: Asking) -> dict[str, Any]:
+    """End a waiting run; ask a running one to checkpoint and end."""
+    with asking.recorded(f"run/{run_id}"):
+        return asking.platform.ledger.stop(run_id, actor=asking.principal).to_json()
+
+
+@router.get("/{run_id}/metrics")
+def metrics(run_id: str, asking: Asking, after: Annotated[int, Query(ge=-1)] = -1) -> dict[str, Any]:
+    """Metrics of the run's arms, after a step."""
+    run = _found(run_id, asking)
+    registry = RunRegistry(asking.platform.storage, run.tenant)
+    rows = {
+        arm: [row for row in read_metrics(registry.metrics(record)) if row["step"] > after]
+        for arm, record in (run.result or {}).get("arms", {}).items()
+    }
+    return {"data": rows}
+
+
+@router.get("/{run_id}/logs", response_class=PlainTextResponse)
+def logs(run_id: str, asking: Asking, tail: Annotated[int, Query(ge=1, le=100_000)] = 1000) -> PlainTextResponse:
+    """What the run's job printed, its last lines."""
+    run = _found(run_id, asking)
+    path = asking.platform.storage.logs(run.tenant) / f"{run.id}.log"
+    lines = path.read_text(errors="replace").splitlines()[-tail:] if path.exists() else []
+    return PlainTextResponse("\n".join(lines))
+
+
+def _found(run_id: str, asking: Caller) -> Run:
+    with asking.recorded(f"run/{run_id}"), asking.platform.database.read() as session:
+        return get_run(session, run_id, actor=asking.principal)

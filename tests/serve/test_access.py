@@ -1,0 +1,111 @@
+"""Every route with every kind of key: who is let in, who is not, and that each denial stands in the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coat_ray.tenancy import audit
+from coat_ray.tenancy.tables import Outcome
+from serve.platform_api import PREFIX
+from tests.serve.conftest import CONFIG, World
+
+NOBODY = ("none", "malformed", "expired", "revoked")
+INSIDE = ("viewer", "member", "admin", "owner")
+KEY = {"role": "viewer", "tenant": "speech"}
+TOKEN = {"token": "x"}
+
+SUBMIT = {"viewer": 403, "member": 201, "admin": 201, "owner": 422, "stranger": 201}
+STOP = {"viewer": 403, "member": 200, "admin": 200, "owner": 200, "stranger": 404}
+OWNERS = {"viewer": 403, "member": 403, "admin": 403, "owner": 200, "stranger": 404}
+ADMINS = {"viewer": 403, "member": 403, "admin": 200, "owner": 200, "stranger": 404}
+READ = dict.fromkeys(INSIDE, 200) | {"stranger": 404}
+LIST = dict.fromkeys((*INSIDE, "stranger"), 200)
+LOST = dict.fromkeys((*INSIDE, "stranger"), 409)
+
+ROUTES: dict[tuple[str, str], tuple[dict[str, Any] | None, dict[str, int]]] = {
+    # (method, path): (body, status for each kind of caller that has a key)
+    ("POST", "/runs"): ({"config": CONFIG}, SUBMIT),
+    ("GET", "/runs"): (None, LIST),
+    ("GET", "/runs/{run_id}"): (None, READ),
+    ("POST", "/runs/{run_id}/stop"): (None, STOP),
+    ("GET", "/runs/{run_id}/metrics"): (None, READ),
+    ("GET", "/runs/{run_id}/logs"): (None, READ),
+    ("POST", "/leases"): ({"config": CONFIG}, SUBMIT),
+    ("GET", "/leases/{run_id}"): (None, STOP),
+    ("POST", "/leases/{run_id}/heartbeat"): (TOKEN, LOST),
+    ("POST", "/leases/{run_id}/release"): (TOKEN | {"outcome": "done"}, LOST),
+    ("GET", "/tenants"): (None, LIST),
+    ("POST", "/tenants"): ({"name": "new"}, OWNERS | {"owner": 201, "stranger": 403}),
+    ("DELETE", "/tenants/{name}"): (None, OWNERS),
+    ("GET", "/tenants/{name}/quota"): (None, READ),
+    ("PATCH", "/tenants/{name}/quota"): ({"gpus": 2}, OWNERS),
+    ("GET", "/keys"): (None, ADMINS | {"stranger": 200}),
+    ("POST", "/keys"): (KEY, ADMINS | {"admin": 201, "owner": 201}),
+    ("DELETE", "/keys/{key_id}"): (None, ADMINS),
+    ("GET", "/usage"): (None, LIST),
+    ("GET", "/audit"): (None, ADMINS | {"stranger": 200}),
+}
+CELLS = [
+    (method, path, who, status)
+    for (method, path), (_, statuses) in ROUTES.items()
+    for who, status in {**dict.fromkeys(NOBODY, 401), **statuses}.items()
+]
+
+
+def test_the_matrix_has_every_route(world: World) -> None:
+    document = world.client.get(f"{PREFIX}/openapi.json").json()
+    stated = {
+        (method.upper(), path.removeprefix(PREFIX))
+        for path, methods in document["paths"].items()
+        for method in methods
+        if path.startswith(PREFIX)
+    }
+    assert stated == set(ROUTES)
+
+
+def denials(world: World) -> list[audit.AuditRecord]:
+    with world.platform.database.read() as session:
+        return list(audit.query(session, outcome=Outcome.DENIED).records)
+
+
+@pytest.mark.parametrize(("method", "path", "who", "status"), CELLS)
+def test_a_caller_gets_what_its_key_allows(world: World, method: str, path: str, who: str, status: int) -> None:
+    run = world.submit()
+    place = path.format(run_id=run, name="speech", key_id=world.ids["viewer"])
+    body, _ = ROUTES[method, path]
+    answer = world.ask(method, place, who, json=body)
+    assert answer.status_code == status, answer.text
+    if status >= 400:
+        assert set(answer.json()) == {"error"}
+        assert {"message", "type", "code"} <= set(answer.json()["error"])
+    if status in (401, 403):
+        [line] = denials(world)
+        assert line.action == f"{method} {path}"
+        if who in world.ids and status == 403:
+            assert line.actor_key == world.ids[who]
+    for key in filter(None, world.keys.values()):
+        assert key not in answer.text or len(key) < 20
+    if who == "stranger" and "speech" not in f"{place}{body}":
+        assert "speech" not in answer.text
+
+
+@pytest.mark.parametrize(("method", "path"), [cell for cell in ROUTES if "{" in cell[1] or ROUTES[cell][0] == KEY])
+def test_what_belongs_to_another_tenant_cannot_be_told_from_what_does_not_exist(
+    world: World, method: str, path: str
+) -> None:
+    run = world.submit()
+    there = {"run_id": run, "name": "speech", "key_id": world.ids["viewer"]}
+    nowhere = {"run_id": "trial-00000000", "name": "nobody", "key_id": "00000000"}
+    answers = []
+    for names in (there, nowhere):
+        body = ROUTES[method, path][0]
+        if body == KEY:
+            body = {**KEY, "tenant": names["name"]}
+        answer = world.ask(method, path.format(**names), "stranger", json=body)
+        text = answer.text
+        for name in names.values():
+            text = text.replace(name, "X")
+        answers.append((answer.status_code, text, sorted(answer.headers)))
+    assert answers[0] == answers[1]
