@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import argparse
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from coat_ray.client import PlatformError
 from coat_ray.cluster import connect
 from coat_ray.config import RunConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
 from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.leasing.keeper import GaveWay, giving_way, lease, started_by_platform
 from coat_ray.storage import Storage
-from coat_ray.training.errors import TrainingStoppedError
+from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.tracking import check_tracking
 
 if TYPE_CHECKING:
@@ -42,29 +45,64 @@ def main() -> None:
         console.width = LOG_WIDTH
     try:
         config = load_config(arguments.config, RunConfig, arguments.overrides)
-        run(config, Storage.default(), console, evaluate=not arguments.no_evaluation)
+        run_in_turn(config, Storage.default(), console, evaluate=not arguments.no_evaluation)
     except KeyboardInterrupt:
         console.print("interrupted; the same command continues from the newest checkpoint")
         raise SystemExit(INTERRUPTED) from None
-    except (ValueError, OSError, EvaluationError, TrainingStoppedError) as error:
+    except GaveWay:
+        console.print("gave way to another run; the platform starts this one again when it is its turn")
+    except (ValueError, OSError, EvaluationError, PlatformError, TrainingStoppedError) as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print(str(error), markup=False)
         raise SystemExit(2) from error
 
 
-def run(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool = True) -> list[RunResult]:
-    """Prepare the corpus, make what targets are missing, train each arm, compare, say where things lie."""
+def run_in_turn(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool) -> list[RunResult]:
+    """Run with a lease of the platform, where there is one; a run that gave way waits here for its next turn.
+
+    Raises:
+        GaveWay: it gave way, and the platform, which started this job, will start it again.
+    """
+    while True:
+        try:
+            with lease(config, lambda line: console.print(line, markup=False)) as held:
+                results = run(config, storage, console, held.give_way, evaluate=evaluate)
+                held.result["models"] = [result.model for result in results]
+                return results
+        except GaveWay:
+            if started_by_platform():
+                raise
+            console.print("gave way to another run; this one waits for its next turn")
+
+
+def run(
+    config: RunConfig,
+    storage: Storage,
+    console: Console,
+    give_way: threading.Event | None = None,
+    *,
+    evaluate: bool = True,
+) -> list[RunResult]:
+    """Prepare the corpus, make what targets are missing, train each arm, compare, say where things lie.
+
+    Raises:
+        GaveWay: *give_way* was set; what is done is kept.
+    """
     check_tracking(config.tracking)
     corpus = corpus_folder(config.corpus.name, storage)
+    give_way = give_way or threading.Event()
     with connect():
-        results = _train(config, corpus, storage, console)
+        results = _train(config, corpus, storage, console, give_way)
     if evaluate:
-        _compare(config, storage, results, console)
+        with giving_way(give_way):
+            _compare(config, storage, results, console)
     for result in results:
         console.print(f"run {result.folder}: coat ask YOUR.wav 'which note comes first?' --model {result.model}")
     return results
 
 
-def _train(config: RunConfig, corpus: Path, storage: Storage, console: Console) -> list[RunResult]:
+def _train(
+    config: RunConfig, corpus: Path, storage: Storage, console: Console, give_way: threading.Event
+) -> list[RunResult]:
     # Ray reads its environment when it is imported, and connect() sets it: nothing above may import Ray.
     from coat_ray.targets.corpus import encode_run, rows_to_skip, streamed_targets  # noqa: PLC0415
     from coat_ray.targets.pipeline import EncodeError  # noqa: PLC0415
@@ -73,24 +111,29 @@ def _train(config: RunConfig, corpus: Path, storage: Storage, console: Console) 
     from coat_ray.training.run import TRAIN_SPLIT, train_arm  # noqa: PLC0415
 
     try:
-        report = encode_run(config, corpus, TargetStore(storage.targets), LineProgress(console))
+        with giving_way(give_way):
+            report = encode_run(config, corpus, TargetStore(storage.targets), LineProgress(console))
     except EncodeError as error:
         raise TrainingStoppedError(str(error)) from error
     report.print(console)
     skip = rows_to_skip(read_manifest(corpus / TRAIN_SPLIT), report)
-    return [
-        train_arm(
-            config,
-            arm,
-            corpus=corpus,
-            storage=storage,
-            datasets=report.fingerprints,
-            skip_rows=skip,
-            open_targets=streamed_targets if config.resources.stream_targets else None,
-            show=lambda line: console.print(line, markup=False),
-        )
-        for arm in config.arms
-    ]
+    try:
+        return [
+            train_arm(
+                config,
+                arm,
+                corpus=corpus,
+                storage=storage,
+                datasets=report.fingerprints,
+                skip_rows=skip,
+                open_targets=streamed_targets if config.resources.stream_targets else None,
+                give_way=give_way,
+                show=lambda line: console.print(line, markup=False),
+            )
+            for arm in config.arms
+        ]
+    except TrainingYieldedError as error:
+        raise GaveWay(str(error)) from error
 
 
 def _compare(config: RunConfig, storage: Storage, results: list[RunResult], console: Console) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from coat_ray.config import RunConfig, validate
 from coat_ray.leasing.footprint import resources_of
-from coat_ray.tenancy.ledger import Submission
+from coat_ray.tenancy import audit
+from coat_ray.tenancy.ledger import LeaseLost, Ledger, Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.runs import get_run
-from serve.access import Asking
+from coat_ray.tenancy.tables import Outcome
+from serve.access import Asking, Platform
 
 router = APIRouter(prefix="/leases", tags=["leases"])
 
@@ -79,15 +83,29 @@ def granted(run_id: str, asking: Asking) -> dict[str, Any]:
 
 
 @router.post("/{run_id}/heartbeat")
-def lives(run_id: str, proof: Proof, asking: Asking) -> dict[str, Any]:
-    """Say that the job lives; hear whether it is asked to give way."""
-    lease = asking.platform.ledger.heartbeat(run_id, proof.token)
+def lives(run_id: str, proof: Proof, request: Request) -> dict[str, Any]:
+    """Say that the job lives; hear whether it is asked to give way. The token is the key."""
+    with _recorded(request, run_id) as ledger:
+        lease = ledger.heartbeat(run_id, proof.token)
     return {"run": lease.run.to_json(), "give_way": lease.yield_asked}
 
 
 @router.post("/{run_id}/release")
-def ended(run_id: str, ending: Ending, asking: Asking) -> dict[str, Any]:
-    """Give the lease back."""
-    return asking.platform.ledger.release(
-        run_id, ending.token, ending.outcome, reason=ending.reason, result=ending.result
-    ).to_json()
+def ended(run_id: str, ending: Ending, request: Request) -> dict[str, Any]:
+    """Give the lease back. The token is the key."""
+    with _recorded(request, run_id) as ledger:
+        run = ledger.release(run_id, ending.token, ending.outcome, reason=ending.reason, result=ending.result)
+    return run.to_json()
+
+
+@contextmanager
+def _recorded(request: Request, run_id: str) -> Iterator[Ledger]:
+    """The ledger; a token that it does not accept stands in the audit log."""
+    platform: Platform = request.app.state.platform
+    try:
+        yield platform.ledger
+    except LeaseLost as lost:
+        action = f"{request.method} {request.scope['route'].path}"
+        with platform.database.begin() as session:
+            audit.record(session, None, action, f"run/{run_id}", outcome=Outcome.DENIED, reason=str(lost))
+        raise

@@ -1,0 +1,154 @@
+"""Waiting for a run's turn, keeping its lease alive, hearing that it must give way, giving it back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from coat_ray.client import Client, PlatformError
+from coat_ray.config import RunConfig
+
+logger = logging.getLogger(__name__)
+
+LEASE_RUN, LEASE_TOKEN = "COAT_LEASE_RUN", "COAT_LEASE_TOKEN"
+"""Environment of a job that the platform started: its lease is granted already."""
+
+ASK_EVERY_S = 2.0
+HEARTBEAT_EVERY_S = 10.0
+
+CONFLICT = 409
+
+
+class GaveWay(Exception):
+    """The run was asked to make room, has kept what it did, and waits again."""
+
+
+@dataclass
+class Held:
+    """A lease while it is held. ``give_way`` is set when the run is asked to stop; ``result`` goes with its end."""
+
+    run: str | None = None
+    give_way: threading.Event = field(default_factory=threading.Event)
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def lease(config: RunConfig, show: Callable[[str], None] = print) -> Iterator[Held]:
+    """Hold a lease for what the configuration needs, from the platform that the environment names.
+
+    Without a platform there are no limits, and nothing is asked. A block that raises :class:`GaveWay` gives the lease
+    back and leaves the run in the queue; any other error ends the run as failed.
+
+    Raises:
+        PlatformError: refused, or the platform does not answer.
+    """
+    client = Client.from_environment()
+    if client is None:
+        yield Held()
+        return
+    run, token = _granted(client, config, show)
+    held = Held(run)
+    ended = threading.Event()
+    heart = threading.Thread(target=_beat, args=(client, held, token, ended), daemon=True, name="lease")
+    heart.start()
+    outcome, reason = "failed", ""
+    try:
+        yield held
+        outcome = "done"
+    except GaveWay:
+        outcome = "queued"
+        raise
+    except KeyboardInterrupt:
+        outcome, reason = "stopped", "interrupted"
+        raise
+    except BaseException as error:
+        reason = str(error)
+        raise
+    finally:
+        ended.set()
+        heart.join()
+        _release(client, held, token, outcome, reason)
+
+
+def started_by_platform() -> bool:
+    """Whether this job's lease was granted before it began."""
+    return LEASE_RUN in os.environ
+
+
+@contextmanager
+def giving_way(asked: threading.Event) -> Iterator[None]:
+    """Interrupt the block, which must keep what it did at any moment, once the run is asked to give way.
+
+    Raises:
+        GaveWay: it was asked.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            if asked.wait(ASK_EVERY_S) and not ended.is_set():
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True, name="give way")
+    thread.start()
+    try:
+        yield
+    except KeyboardInterrupt as interrupted:
+        if asked.is_set():
+            raise GaveWay("gave way") from interrupted
+        raise
+    finally:
+        ended.set()
+        thread.join()
+    if asked.is_set():
+        raise GaveWay("gave way")
+
+
+def _granted(client: Client, config: RunConfig, show: Callable[[str], None]) -> tuple[str, str]:
+    """The run's id and its token, once it is its turn."""
+    if LEASE_RUN in os.environ:
+        return os.environ[LEASE_RUN], os.environ[LEASE_TOKEN]
+    job = os.environ.get("RAY_JOB_SUBMISSION_ID")
+    asked = client.post("/leases", {"config": config.model_dump(mode="json"), "ray_job_id": job}, idempotency_key=job)
+    run, said = str(asked["id"]), ""
+    while True:
+        answer = client.get(f"/leases/{run}")
+        if answer["token"]:
+            return run, str(answer["token"])
+        if answer["run"]["state"] in ("stopped", "failed"):
+            raise PlatformError(f"run {run} was {answer['run']['state']} before it began: {answer['run']['reason']}")
+        if answer["run"]["reason"] != said:
+            said = answer["run"]["reason"]
+            show(f"run {run} waits: {said}")
+        time.sleep(ASK_EVERY_S)
+
+
+def _beat(client: Client, held: Held, token: str, ended: threading.Event) -> None:
+    """Say that the run lives. A lease that was taken back must be treated like one that is asked for."""
+    while True:
+        try:
+            if client.post(f"/leases/{held.run}/heartbeat", {"token": token})["give_way"]:
+                held.give_way.set()
+        except PlatformError as error:
+            logger.warning("heartbeat of run %s: %s", held.run, error)
+            if error.status == CONFLICT:
+                held.give_way.set()
+                return
+        if ended.wait(HEARTBEAT_EVERY_S):
+            return
+
+
+def _release(client: Client, held: Held, token: str, outcome: str, reason: str) -> None:
+    try:
+        body = {"token": token, "outcome": outcome, "reason": reason[:2000], "result": held.result}
+        client.post(f"/leases/{held.run}/release", body)
+    except PlatformError as error:
+        logger.warning("the lease of run %s could not be given back and will end by itself: %s", held.run, error)

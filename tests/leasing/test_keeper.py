@@ -1,0 +1,161 @@
+"""A job waits for its turn, lives by its heartbeat, gives way when asked: against the real API over HTTP."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from coat_ray.client import Client, PlatformError
+from coat_ray.config import RunConfig
+from coat_ray.leasing import keeper
+from coat_ray.leasing.footprint import resources_of
+from coat_ray.leasing.keeper import GaveWay, giving_way, lease
+from coat_ray.storage import Storage
+from coat_ray.tenancy.database import Database
+from coat_ray.tenancy.keys import create_key
+from coat_ray.tenancy.ledger import Ledger
+from coat_ray.tenancy.roles import PLATFORM, Role
+from coat_ray.tenancy.scheduling.demand import Resources
+from coat_ray.tenancy.tenants import create_tenant
+from serve.access import Platform
+from serve.platform_api import build_app
+
+CONFIG = RunConfig.model_validate(
+    {"name": "trial", "stages": [{"name": "one", "steps": 2}], "resources": {"train_workers": 2}}
+)
+ONE_RUN = resources_of(CONFIG)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Service:
+    """The API on a free port, with room for one run, and a key of each of two tenants."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database.open(f"sqlite:///{folder / 'coat.db'}")
+        self.keys = {}
+        with self.database.begin() as session:
+            for tenant in ("speech", "music"):
+                create_tenant(session, tenant, actor=PLATFORM)
+                self.keys[tenant] = create_key(session, role=Role.MEMBER, tenant=tenant, actor=PLATFORM).text
+        self.room = 1
+        ledger = Ledger(self.database, lambda: Resources(self.room * ONE_RUN.cpus, 0))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        app = build_app(Platform(self.database, ledger, Storage(folder)))
+        port = int(self.url.rpartition(":")[2])
+        self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        wait_until(lambda: self.server.started)
+
+    def client(self, tenant: str) -> Client:
+        return Client.open(self.url, self.keys[tenant])
+
+    def states(self, tenant: str = "speech") -> list[str]:
+        return [run["state"] for run in self.client(tenant).get("/runs")["data"]]
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+        self.database.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    service = Service(tmp_path)
+    monkeypatch.setenv("COAT_PLATFORM", service.url)
+    monkeypatch.setenv("COAT_API_KEY", service.keys["speech"])
+    monkeypatch.setattr(keeper, "ASK_EVERY_S", 0.05)
+    monkeypatch.setattr(keeper, "HEARTBEAT_EVERY_S", 0.05)
+    yield service
+    service.close()
+
+
+def test_without_a_platform_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COAT_PLATFORM", raising=False)
+    with lease(CONFIG) as held:
+        assert held.run is None
+        assert not held.give_way.is_set()
+
+
+def test_a_platform_without_a_key_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COAT_PLATFORM", "http://127.0.0.1:1")
+    monkeypatch.delenv("COAT_API_KEY", raising=False)
+    with pytest.raises(PlatformError, match="COAT_API_KEY is not"), lease(CONFIG):
+        pass
+    monkeypatch.setenv("COAT_API_KEY", "coat_x")
+    with pytest.raises(PlatformError, match="no answer from the platform"), lease(CONFIG):
+        pass
+
+
+def test_a_lease_lives_while_the_run_does_and_ends_with_its_result(service: Service) -> None:
+    with lease(CONFIG) as held:
+        wait_until(lambda: service.states() == ["running"])
+        held.result["models"] = ["m@1"]
+    [run] = service.client("speech").get("/runs")["data"]
+    assert (run["state"], run["result"]) == ("done", {"models": ["m@1"]})
+    with pytest.raises(ZeroDivisionError), lease(CONFIG):
+        _ = 1 / 0
+    assert service.states()[0] == "failed"
+
+
+def test_a_second_run_waits_its_turn_and_says_why(service: Service) -> None:
+    said: list[str] = []
+    order: list[str] = []
+
+    def second() -> None:
+        with lease(CONFIG, said.append):
+            order.append("second")
+
+    with lease(CONFIG):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        wait_until(lambda: bool(said))
+        assert order == []
+    waiting.join()
+    assert order == ["second"]
+    assert "waits: waits for 3 CPUs" in said[0]
+    assert service.states() == ["done", "done"]
+
+
+def test_a_borrower_gives_way_to_another_team(service: Service) -> None:
+    service.room = 2
+    own, other = service.client("speech"), service.client("music")
+    first = own.post("/leases", {"config": CONFIG.model_dump(mode="json")})["id"]
+    assert own.get(f"/leases/{first}")["token"]
+    wanted: list[str] = []
+
+    def borrow_and_give_way() -> None:
+        with lease(CONFIG) as held:
+            wait_until(lambda: "running" in service.states())
+            wanted.append(other.post("/leases", {"config": CONFIG.model_dump(mode="json")})["id"])
+            assert other.get(f"/leases/{wanted[0]}")["token"] is None
+            with giving_way(held.give_way):
+                time.sleep(60)
+
+    with pytest.raises(GaveWay):
+        borrow_and_give_way()
+    assert sorted(service.states()) == ["queued", "starting"]
+    assert other.get(f"/leases/{wanted[0]}")["token"]
+
+
+def test_a_lease_that_was_taken_back_is_given_up(service: Service) -> None:
+    with lease(CONFIG) as held:
+        wait_until(lambda: service.states() == ["running"])
+        taken = Ledger(service.database, lambda: Resources(0, 0)).lease_of(held.run or "")
+        assert taken is not None
+        service.client("speech").post(f"/leases/{held.run}/release", {"token": taken.token, "outcome": "stopped"})
+        assert held.give_way.wait(60)
