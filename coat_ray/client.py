@@ -35,12 +35,13 @@ class Client:
     def open(cls, url: str, key: str) -> Self:
         """A client for a platform at *url*, such as ``http://127.0.0.1:8000``."""
         session = requests.Session()
-        session.headers["Authorization"] = f"Bearer {key}"
+        if key:
+            session.headers["Authorization"] = f"Bearer {key}"
         return cls(url.rstrip("/"), session)
 
     @classmethod
-    def from_environment(cls) -> Self | None:
-        """The platform that the environment names, or None without one.
+    def from_environment(cls, *, with_key: bool = True) -> Self | None:
+        """The platform that the environment names, or None without one; *with_key* False: for what needs no key.
 
         Raises:
             PlatformError: an address without a key.
@@ -48,9 +49,9 @@ class Client:
         url, key = os.environ.get(PLATFORM), os.environ.get(KEY)
         if not url:
             return None
-        if not key:
+        if not key and with_key:
             raise PlatformError(f"{PLATFORM} is set and {KEY} is not: set it to a key of your tenant")
-        return cls.open(url, key)
+        return cls.open(url, key or "")
 
     def get(self, path: str, **params: Any) -> Any:
         """Read something."""

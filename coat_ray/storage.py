@@ -51,13 +51,18 @@ class Storage:
         """Downloads that can be fetched again."""
         return self.root / "cache"
 
+    @property
+    def submissions(self) -> Path:
+        """Configurations and lease proofs of the jobs that the platform starts; readable by its own user only."""
+        return self.root / "submissions"
+
+    def tenant(self, name: str) -> Storage:
+        """The storage of one tenant of a platform: everything that its jobs see."""
+        return Storage(self.root / "tenants" / name)
+
     def runs(self, tenant: str = DEFAULT_TENANT) -> Path:
         """Run records of one tenant."""
         return self.root / "runs" / tenant
-
-    def logs(self, tenant: str = DEFAULT_TENANT) -> Path:
-        """What the platform's jobs of one tenant printed."""
-        return self.root / "logs" / tenant
 
     def models(self, tenant: str = DEFAULT_TENANT) -> Path:
         """Model records and adapters of one tenant."""
@@ -84,6 +89,15 @@ def atomic_write(path: Path | str, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def private_write(path: Path, text: str) -> None:
+    """Write a file that only this user can read."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    temporary.replace(path)
 
 
 def sync_folder(folder: Path) -> None:

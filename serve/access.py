@@ -17,6 +17,7 @@ from coat_ray.tenancy.keys import authenticate
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.rates import take
 from coat_ray.tenancy.roles import Principal, Role
+from serve.jobs import Cluster
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Platform:
     database: Database
     ledger: Ledger
     storage: Storage
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from coat_ray.client import Client, PlatformError
@@ -17,8 +19,8 @@ from coat_ray.config import RunConfig
 
 logger = logging.getLogger(__name__)
 
-LEASE_RUN, LEASE_TOKEN = "COAT_LEASE_RUN", "COAT_LEASE_TOKEN"
-"""Environment of a job that the platform started: its lease is granted already."""
+LEASE_FILE = "COAT_LEASE_FILE"
+"""Names a file with run and token in the environment of a job that the platform started: its lease is granted."""
 
 ASK_EVERY_S = 2.0
 HEARTBEAT_EVERY_S = 10.0
@@ -49,7 +51,7 @@ def lease(config: RunConfig, show: Callable[[str], None] = print) -> Iterator[He
     Raises:
         PlatformError: refused, or the platform does not answer.
     """
-    client = Client.from_environment()
+    client = Client.from_environment(with_key=not started_by_platform())
     if client is None:
         yield Held()
         return
@@ -79,7 +81,7 @@ def lease(config: RunConfig, show: Callable[[str], None] = print) -> Iterator[He
 
 def started_by_platform() -> bool:
     """Whether this job's lease was granted before it began."""
-    return LEASE_RUN in os.environ
+    return LEASE_FILE in os.environ
 
 
 @contextmanager
@@ -114,8 +116,9 @@ def giving_way(asked: threading.Event) -> Iterator[None]:
 
 def _granted(client: Client, config: RunConfig, show: Callable[[str], None]) -> tuple[str, str]:
     """The run's id and its token, once it is its turn."""
-    if LEASE_RUN in os.environ:
-        return os.environ[LEASE_RUN], os.environ[LEASE_TOKEN]
+    if started_by_platform():
+        granted = json.loads(Path(os.environ[LEASE_FILE]).read_text())
+        return granted["run"], granted["token"]
     job = os.environ.get("RAY_JOB_SUBMISSION_ID")
     asked = client.post("/leases", {"config": config.model_dump(mode="json"), "ray_job_id": job}, idempotency_key=job)
     run, said = str(asked["id"]), ""

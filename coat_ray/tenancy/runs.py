@@ -44,6 +44,8 @@ class Run:
     attempts: int
     result: dict[str, Any] | None
     ray_job_id: str | None
+    again: bool
+    """Whether the platform starts it, and starts it again."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for an API's answer."""
@@ -102,4 +104,5 @@ def to_run(row: RunRow) -> Run:
         attempts=row.attempts,
         result=row.result,
         ray_job_id=row.ray_job_id,
+        again=row.again,
     )

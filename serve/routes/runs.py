@@ -76,23 +76,21 @@ def stopped(run_id: str, asking: Asking) -> dict[str, Any]:
 
 @router.get("/{run_id}/metrics")
 def metrics(run_id: str, asking: Asking, after: Annotated[int, Query(ge=-1)] = -1) -> dict[str, Any]:
-    """Metrics of the run's arms, after a step."""
+    """Metrics of every arm that the run's configuration names, after a step."""
     run = _found(run_id, asking)
-    registry = RunRegistry(asking.platform.storage, run.tenant)
-    rows = {
-        arm: [row for row in read_metrics(registry.metrics(record)) if row["step"] > after]
-        for arm, record in (run.result or {}).get("arms", {}).items()
-    }
-    return {"data": rows}
+    registry = RunRegistry(asking.platform.storage.tenant(run.tenant))
+    known = {record.arm: record.id for record in registry.list() if record.config == run.config}
+    rows = {arm: read_metrics(registry.metrics(record)) for arm, record in known.items()}
+    return {"data": {arm: [row for row in part if row["step"] > after] for arm, part in rows.items()}}
 
 
 @router.get("/{run_id}/logs", response_class=PlainTextResponse)
 def logs(run_id: str, asking: Asking, tail: Annotated[int, Query(ge=1, le=100_000)] = 1000) -> PlainTextResponse:
-    """What the run's job printed, its last lines."""
+    """The last lines of what the run's job printed."""
     run = _found(run_id, asking)
-    path = asking.platform.storage.logs(run.tenant) / f"{run.id}.log"
-    lines = path.read_text(errors="replace").splitlines()[-tail:] if path.exists() else []
-    return PlainTextResponse("\n".join(lines))
+    cluster = asking.platform.cluster
+    text = cluster.get_job_logs(run.ray_job_id) if cluster is not None and run.ray_job_id else ""
+    return PlainTextResponse("\n".join(text.splitlines()[-tail:]))
 
 
 def _found(run_id: str, asking: Caller) -> Run:

@@ -1,0 +1,86 @@
+"""From granted leases to Ray jobs: the only place that starts something on the cluster, and only what stands here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from coat_ray.leasing.keeper import LEASE_FILE
+from coat_ray.storage import Storage, private_write
+from coat_ray.tenancy.ledger import Lease, Ledger
+from coat_ray.tenancy.ledger_tables import RunKind, RunState
+from coat_ray.tenancy.roles import PLATFORM
+from coat_ray.tenancy.runs import Run, list_runs
+
+logger = logging.getLogger(__name__)
+
+ENTRYPOINTS: Mapping[RunKind, tuple[str, ...]] = {RunKind.RUN: (sys.executable, "jobs/train.py")}
+"""What a run of each kind starts. A caller gives a configuration and never a command."""
+
+
+class Cluster(Protocol):
+    """Where jobs go; Ray's own ``JobSubmissionClient`` is one."""
+
+    def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, object]) -> str:
+        """Start a job. An id that is taken already is an error."""
+        ...
+
+    def get_job_logs(self, job_id: str) -> str:
+        """What a job printed so far."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Starts the job of every lease that has none yet. It may be killed at any point and started again."""
+
+    ledger: Ledger
+    storage: Storage
+    cluster: Cluster
+    working_dir: Path
+    platform_url: str
+
+    def step(self) -> list[str]:
+        """Decide, and start what is to be started; gives the ids of the runs."""
+        self.ledger.tick()
+        with self.ledger.database.read() as session:
+            starting = list_runs(session, actor=PLATFORM, state=RunState.STARTING, limit=1000)
+        return [run.id for run in starting if self._start(run)]
+
+    def _start(self, run: Run) -> bool:
+        submission = f"{run.id}-{run.attempts}"
+        lease = self.ledger.lease_of(run.id)
+        if lease is None or not run.again or run.ray_job_id == submission:
+            return False
+        try:
+            self.cluster.submit_job(
+                entrypoint=self._command(run),
+                submission_id=submission,
+                runtime_env={"working_dir": str(self.working_dir), "env_vars": self._environment(run, lease)},
+            )
+        except RuntimeError as error:
+            if "already exists" not in str(error):  # else a dispatcher before this one died between two lines
+                logger.warning("the job of run %s could not be started: %s", run.id, error)
+                return False
+        self.ledger.started(run.id, submission)
+        return True
+
+    def _command(self, run: Run) -> str:
+        config = self.storage.submissions / f"{run.id}.yaml"
+        private_write(config, json.dumps(run.config, indent=2))  # JSON is YAML
+        return " ".join([*ENTRYPOINTS[run.kind], "--config", str(config)])
+
+    def _environment(self, run: Run, lease: Lease) -> dict[str, str]:
+        """The token goes by a file that only this user can read: Ray shows environments to whoever may see jobs."""
+        proof = self.storage.submissions / f"{run.id}.lease"
+        private_write(proof, json.dumps({"run": run.id, "token": lease.token}))
+        return {
+            "COAT_HOME": str(self.storage.tenant(run.tenant).root),
+            "COAT_PLATFORM": self.platform_url,
+            LEASE_FILE: str(proof),
+        }
