@@ -19,6 +19,7 @@ class Effort:
     batch_rows: int
     equal_rows: int
     equal_steps: int
+    equal_turns: int
     block_student: str
     block_seconds: tuple[float, ...]
     block_steps: int
@@ -35,6 +36,7 @@ FULL = Effort(
     batch_rows=4,
     equal_rows=2,
     equal_steps=3,
+    equal_turns=2,
     block_student="small",
     block_seconds=(1.0, 5.0, 10.0, 30.0),
     block_steps=3,
@@ -50,6 +52,7 @@ TINY = Effort(
     batch_rows=2,
     equal_rows=1,
     equal_steps=2,
+    equal_turns=1,
     block_student="tiny",
     block_seconds=(1.0, 2.0),
     block_steps=1,
