@@ -21,7 +21,10 @@ class CorpusConfig(Section):
 
 
 class AugmentConfig(Section):
-    """What is done to clips on their way into training; targets stay those of the clean clip."""
+    """What is done to clips on their way into training.
+
+    Experts' targets stay those of the clean clip; the reconstruction target is the tower's output for what is heard.
+    """
 
     gain_db: float = Field(0.0, ge=0, description="gain drawn from ± this")
     noise_probability: float = Field(0.0, ge=0, le=1, description="share of clips that get white noise")

@@ -82,7 +82,7 @@ class TrainingConfig(Section):
     )
     activation_checkpointing: bool = Field(False, description="compute the decoder twice and keep less in between")
     skip_nonfinite: int = Field(
-        0, ge=0, description="parts of a batch with a NaN or infinite loss that may be left out before training stops"
+        0, ge=0, description="parts of batches with a NaN or infinite loss that may be left out before training stops"
     )
     checkpoint_every: int = Field(100, ge=1)
     log_every: int = Field(10, ge=1)

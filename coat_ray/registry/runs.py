@@ -21,13 +21,14 @@ from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write
 
 RunState = Literal["created", "running", "interrupted", "failed", "done"]
 
-NOT_IDENTITY = frozenset({"resources", "arms", "name", "evaluation", "tracking"})
+NOT_IDENTITY = frozenset({"resources", "arms", "name", "evaluation", "tracking", "deepspeed"})
 """Sections that may change without making it another run."""
 
 NOT_IDENTITY_IN_TRAINING = frozenset(
     {"micro_tokens", "activation_checkpointing", "skip_nonfinite", "checkpoint_every", "log_every"}
 )
-"""How training is carried out: results are the same, or (as with another number of workers) the same to rounding."""
+"""How training is carried out. Results are the same, to rounding where sums are taken in another order; with dropout,
+micro_tokens and the number of workers also decide what is dropped."""
 
 
 class RunNotFound(LookupError):

@@ -6,6 +6,7 @@ every time must not go on for ever.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 WITHOUT_PROGRESS = 4
@@ -37,16 +38,17 @@ class Attempts:
         if steps[-WITHOUT_PROGRESS:] == [step] * WITHOUT_PROGRESS:
             raise NoProgressError(
                 f"{WITHOUT_PROGRESS} attempts in a row got no further than the checkpoint of step {step}; "
-                f"the last ended with: {self._last_error()}"
+                f"of the last, a worker said: {self._last_error()}"
             )
         with self._path.open("a") as file:
             file.write(f"{step}\n")
+        self._error.unlink(missing_ok=True)
 
     def failed(self, error: BaseException) -> None:
-        """Remember why a worker ended."""
-        self._error.write_text(f"{type(error).__name__}: {error}")
+        """Remember why a worker ended: of an attempt's workers the first, as the others fail because of it."""
+        with contextlib.suppress(OSError), self._error.open("x") as file:
+            file.write(f"{type(error).__name__}: {error}")
 
     def _last_error(self) -> str:
-        if self._error.exists():
-            return self._error.read_text()
-        return "no word, as when the system kills a process (out of memory?)"
+        said = self._error.read_text() if self._error.exists() else ""
+        return said or "no word, as when the system kills a process (out of memory?)"

@@ -1,6 +1,6 @@
 """What is done to a clip on its way into training: gain, white noise, SpecAugment (Park et al. 2019) on its log-mel.
 
-Nothing changes a clip's length, so the block and the targets, which are those of the clean clip, stay where they are.
+Nothing changes a clip's length, so block and targets stay where they are. Experts' targets are those of the clean clip.
 
 Shapes: n samples, M mel bins, F mel frames.
 """

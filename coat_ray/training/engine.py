@@ -96,7 +96,7 @@ class Engine:
         return self.deepspeed(batch, active)
 
     def backward(self, loss: Tensor, *, last: bool = True) -> None:
-        """Gradients of one part of a batch; they add up until the *last* part, with which workers exchange them."""
+        """Gradients of one part of a batch; they add up until the *last* part (in the precision of training)."""
         self.deepspeed.set_gradient_accumulation_boundary(last)
         self.deepspeed.backward(loss)
         if not last:

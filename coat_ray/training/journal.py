@@ -57,9 +57,12 @@ class Journal:
         self._worker.report(line)
 
     def repeat(self, lines: list[dict[str, Any]]) -> None:
-        """Report lines that a checkpoint kept, as the driver may have died before it wrote them."""
-        for line in lines:
-            self._worker.report(line if self._worker.rank == 0 else {})
+        """Report lines that a checkpoint kept, as the driver may have died before it wrote them.
+
+        In one report, because Ray takes one every two seconds.
+        """
+        if lines:
+            self._worker.report({"lines": lines} if self._worker.rank == 0 else {})
 
     def take_lines(self) -> list[dict[str, Any]]:
         """Lines since the last call, for the next checkpoint."""

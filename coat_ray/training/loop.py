@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -12,19 +11,18 @@ from functools import partial
 import torch
 import torch.distributed as dist
 
-from coat_ray.config import RunConfig
 from coat_ray.model.batch import Batch
 from coat_ray.training.attempts import NoProgressError
 from coat_ray.training.balance import balanced
 from coat_ray.training.checkpoint import Checkpoint, CheckpointError, Progress, newest_checkpoint, write_checkpoint
 from coat_ray.training.engine import Engine, trainable
 from coat_ray.training.journal import Journal, Worker
+from coat_ray.training.left_out import LeftOut
 from coat_ray.training.prefetch import prefetch
 from coat_ray.training.schedule import lr_factor
 from coat_ray.training.state import gather_state, load_moments, load_values
 from coat_ray.training.step import seed_step, train_step
 from coat_ray.training.task import Parts, WorkerTask, build_coat
-from coat_ray.training.window import StepSums
 
 
 def train(task: WorkerTask, worker: Worker) -> None:
@@ -45,7 +43,7 @@ def train(task: WorkerTask, worker: Worker) -> None:
     parts = replace(parts, model=balanced(parts.model, config, roles))
     engine = _start(task, parts, checkpoint, worker)
     first = checkpoint.progress if checkpoint else Progress(0, 0, task.fingerprint, {})
-    left_out, journal = first.left_out, Journal(worker)
+    left_out, journal = LeftOut(config.training.skip_nonfinite, first.left_out), Journal(worker)
     journal.repeat(first.lines)
     with closing(prefetch(_batches(task, parts, first.step, worker))) as batches:
         for step in range(first.step, config.total_steps):
@@ -54,29 +52,26 @@ def train(task: WorkerTask, worker: Worker) -> None:
             stage_index = parts.plan.stage_at(step)
             stage = config.stages[stage_index]
             active = task.active(stage)
-            if step == _start_of(config, stage_index):
+            if step == parts.plan.start_of(stage_index):
                 before = task.active(config.stages[stage_index - 1]) if stage_index else ()
                 engine.forget_moments(set(active) - set(before))
 
             factor = lr_factor(step, config.total_steps, config.optim)
             engine.set_learning_rates(factor, active)
             seed_step(config.seed, step, worker.rank)
-            spare = partial(parts.collate, [], active, step) if left_out < config.training.skip_nonfinite else None
-            sums = train_step(engine, shard, stage, active, spare)
-            journal.add(sums)
-            left_out += len(sums.left_out)
-            _note_left_out(task, step, sums, worker)
-
             done = step + 1
+            leave_out = partial(left_out.take, done, stand_in=partial(parts.collate, [], active, step))
+            journal.add(train_step(engine, shard, stage, active, leave_out))
+
             yields = _anybody(task.yield_note.exists(), worker)
             saves = done % config.training.checkpoint_every == 0 or done == config.total_steps or yields
-            ends_stage = done == _start_of(config, stage_index) + stage.steps
+            ends_stage = done == parts.plan.start_of(stage_index + 1)
             if done % config.training.log_every == 0 or saves or ends_stage:
                 where = {"step": done, "stage": stage.name, "lr": config.optim.lr * factor}
-                journal.write(where, stage.weights)
+                journal.write(where | left_out.since_last_line(), stage.weights)
             if saves:
-                lines = journal.take_lines()
-                _save(task, engine, Progress(done, stage_index, task.fingerprint, engine.adam_steps(), lines, left_out))
+                counts, lines = engine.adam_steps(), journal.take_lines()
+                _save(task, engine, Progress(done, stage_index, task.fingerprint, counts, lines, left_out.used))
             if yields and done < config.total_steps:
                 engine.close()
                 return
@@ -128,17 +123,6 @@ def _anybody(asked: bool, worker: Worker) -> bool:
     votes = torch.tensor(float(asked), device=worker.device)
     dist.all_reduce(votes)
     return bool(votes.item())
-
-
-def _start_of(config: RunConfig, stage_index: int) -> int:
-    return sum(stage.steps for stage in config.stages[:stage_index])
-
-
-def _note_left_out(task: WorkerTask, step: int, sums: StepSums, worker: Worker) -> None:
-    """Write down which rows a step left out."""
-    if worker.rank == 0 and sums.left_out:
-        with task.left_out.open("a") as file:
-            file.writelines(json.dumps({"step": step, "rows": rows}) + "\n" for rows in sums.left_out)
 
 
 def _save(task: WorkerTask, engine: Engine, progress: Progress) -> None:

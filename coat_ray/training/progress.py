@@ -12,6 +12,7 @@ from typing import Any
 import ray.train
 
 from coat_ray.registry.metrics import append_metrics, expert_terms, read_metrics, rewind_metrics
+from coat_ray.training.stop_note import STOP_NOTE, StopNote
 from coat_ray.training.tracking import Sink
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,16 @@ class MetricsWriter(ray.train.UserCallback):
         self._sinks: list[Sink] | None = None
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002
-        """Append worker 0's line."""
-        line = next((part for part in metrics if part), None)
-        if line is None:
-            return
+        """Append worker 0's line, or its lines where it repeats some."""
+        report = next((part for part in metrics if part), {})
+        try:
+            for line in report.get("lines", [report] if report else []):
+                self._write(line)
+        except OSError as error:
+            StopNote(self.path.with_name(STOP_NOTE)).write(f"the log cannot be written: {error}")
+            raise
+
+    def _write(self, line: dict[str, Any]) -> None:
         if self._last is None:
             self._last = max((row["step"] for row in read_metrics(self.path)), default=0)
         if line["step"] <= self._last:
@@ -102,7 +109,7 @@ def progress_line(row: dict[str, Any], label: str, total_steps: int) -> str:
 def _machine(row: dict[str, Any]) -> str:
     gpu = f" + {row['peak_gpu_mib'] / MIB_IN_GIB:.1f} on the GPU" if "peak_gpu_mib" in row else ""
     waited = f"waiting {row['wait_share']:.0%}  " if row.get("wait_share", 0.0) > WORTH_SAYING else ""
-    left_out = f"{row['parts_left_out']} LEFT OUT (loss not finite)  " if "parts_left_out" in row else ""
+    left_out = f"{len(row['left_out'])} PARTS LEFT OUT (loss not finite)  " if "left_out" in row else ""
     return (
         f"{left_out}{row['rows_per_second']:.1f} rows/s  {row['real_token_share']:.0%} real tokens  "
         f"{waited}{row['audio_hours_per_hour']:.1f} h audio/h  {row['peak_rss_mib'] / MIB_IN_GIB:.1f} GiB{gpu}"

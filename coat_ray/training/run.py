@@ -30,7 +30,10 @@ from coat_ray.training.tracking import check_tracking, open_sinks
 from coat_ray.training.worker import train_worker
 
 MAX_FAILURES = 1000
-"""A bound that only Ray needs: workers that get no further are given up long before (see ``attempts.py``)."""
+"""A bound that only Ray needs: workers that begin and get no further are given up long before (see ``attempts.py``).
+
+Workers that cannot be started at all are tried again without end: they may be waiting for a node.
+"""
 
 YIELD_POLL_SECONDS = 0.5
 
@@ -88,8 +91,9 @@ def train_arm(
     """
     datasets = dict(datasets or {}) if arm == "coat" else {}
     _check(config, arm, datasets)
-    if not config.resources.gpus_per_worker and config.deepspeed.offload_optimizer:
-        show("deepspeed.offload_optimizer has no effect: without a GPU everything is in the memory of the CPU already")
+    offload = config.deepspeed.offload_optimizer or config.deepspeed.offload_parameters
+    if offload and not config.resources.gpus_per_worker:
+        show("deepspeed.offload_* has no effect: without a GPU everything is in the memory of the CPU already")
     manifest = read_manifest(corpus / TRAIN_SPLIT)
     skipped = frozenset(skip_rows)
     runs = RunRegistry(storage, tenant)
@@ -139,12 +143,13 @@ def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callabl
         with shown_progress(metrics, task.arm, task.config.total_steps, show):
             _trainer(task, metrics).fit()
     except TrainingFailedError as error:
-        raise _failed(runs, record, f"its workers could not be kept running: {error}") from error
+        reason = task.stop_note.read() or f"its workers could not be kept running: {error}"
+        raise _failed(runs, record, reason) from error
     except BaseException:
         runs.update(record.id, state="interrupted")
         raise
-    if (reason := task.stop_note.read()) is not None:
-        raise _failed(runs, record, reason)
+    if (note := task.stop_note.read()) is not None:
+        raise _failed(runs, record, note)
     if not task.adapter.exists():
         runs.update(record.id, state="interrupted")
         if task.yield_note.exists():

@@ -7,6 +7,7 @@ rows in the same step. Only ``shard`` deals a batch to workers, and cuts what a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,6 @@ from coat_ray.provenance import fingerprint
 
 WINDOW_BATCHES = 128
 """Rows are sorted by length inside windows of this many batches: little padding, order still random at large."""
-
-DRAW_AGAIN = 1.1
-"""How many more rows are drawn when batches of a token budget need more than their mean length foretold."""
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 """(how many rows, generator) -> their numbers."""
@@ -57,6 +55,10 @@ class Plan:
         """Digest over every batch of the plan."""
         return fingerprint([list(self.row_ids), [[batch.tolist() for batch in stage] for stage in self.stages]])
 
+    def start_of(self, stage: int) -> int:
+        """The first step of a stage."""
+        return sum(map(len, self.stages[:stage]))
+
     def stage_at(self, step: int) -> int:
         """Index of the stage that a global step belongs to."""
         for index, stage in enumerate(self.stages):
@@ -87,7 +89,7 @@ class Plan:
 
     def _rows(self, step: int) -> list[int]:
         index = self.stage_at(step)
-        return self.stages[index][step - sum(len(stage) for stage in self.stages[:index])].tolist()
+        return self.stages[index][step - self.start_of(index)].tolist()
 
 
 def make_plan(
@@ -137,19 +139,29 @@ def _fixed(draw: Draw, lengths: np.ndarray, steps: int, size: int, seed: list[in
 
 
 def _budgeted(draw: Draw, lengths: np.ndarray, steps: int, tokens: int, seed: list[int]) -> tuple[np.ndarray, ...]:
-    """Batches of at most *tokens* positions, likewise; as many rows are drawn as the steps turn out to need."""
-    per_batch = max(1.0, tokens / lengths.mean())
-    count, window = round(steps * per_batch), round(WINDOW_BATCHES * per_batch)
-    while True:
-        rng, batches = np.random.default_rng(seed), []
-        drawn = draw(count, rng)
-        for start in range(0, len(drawn), window):
-            part = drawn[start : start + window]
-            cut = _cut(part[np.argsort(lengths[part], kind="stable")].tolist(), lengths, tokens)
-            batches += [np.array(cut[i], np.int32) for i in rng.permutation(len(cut))]
-        if len(batches) >= steps:
-            return tuple(batches[:steps])
-        count = round(DRAW_AGAIN * count) + 1
+    """Batches of at most *tokens* positions, likewise.
+
+    How many rows the steps need is seen from a few, and again from all, so that hardly more are drawn than are used.
+    """
+    count = min(steps, WINDOW_BATCHES)
+    batches = _filled(draw, lengths, count, tokens, seed)
+    while len(batches) < steps:
+        per_batch = count / len(batches)
+        count += math.ceil((steps - len(batches)) * per_batch)
+        batches = _filled(draw, lengths, count, tokens, seed)
+    return tuple(batches[:steps])
+
+
+def _filled(draw: Draw, lengths: np.ndarray, count: int, tokens: int, seed: list[int]) -> list[np.ndarray]:
+    """*count* rows in batches of at most *tokens* positions."""
+    rng, batches = np.random.default_rng(seed), []
+    drawn = draw(count, rng)
+    window = round(WINDOW_BATCHES * max(1.0, tokens / lengths[drawn].mean()))
+    for start in range(0, len(drawn), window):
+        part = drawn[start : start + window]
+        cut = _cut(part[np.argsort(lengths[part], kind="stable")].tolist(), lengths, tokens)
+        batches += [np.array(cut[i], np.int32) for i in rng.permutation(len(cut))]
+    return batches
 
 
 def _draw(

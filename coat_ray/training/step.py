@@ -31,7 +31,7 @@ def train_step(
     parts: Sequence[Batch],
     stage: StageConfig,
     active: Sequence[str],
-    stand_in: Callable[[], Batch] | None = None,
+    leave_out: Callable[[list[str]], Batch | None] | None = None,
 ) -> StepSums:
     """Forward and backward of every part, then one update. Returns this worker's sums for the log (see ``Window``).
 
@@ -43,8 +43,8 @@ def train_step(
         parts: this worker's share of the global batch; every worker has equally many.
         stage: whose weights count.
         active: roles whose losses count.
-        stand_in: makes a batch without rows, which takes the place of a part whose loss is not finite on any worker;
-            None: such a part is an error.
+        leave_out: takes the rows of a part, of all workers, whose loss is not finite on one of them, and gives a batch
+            without rows for its place; None: such a part is an error.
 
     Raises:
         NonFiniteLossError: on every worker, before anything is updated (after it where the gradient alone is bad).
@@ -56,10 +56,10 @@ def train_step(
         output = engine.forward(batch, tuple(active))
         loss = objective.loss(output)
         if bad := _rows_with_a_bad_loss(batch, loss):
-            if stand_in is None:
+            empty = leave_out(_from_all_workers(batch.row_ids)) if leave_out else None
+            if empty is None:
                 raise NonFiniteLossError(f"the loss is not finite; it came from among the rows {', '.join(bad)}")
-            sums.left_out.append(bad)
-            batch = stand_in().to(engine.device)
+            batch = empty.to(engine.device)
             output = engine.forward(batch, tuple(active))
             loss = objective.loss(output)
             if _rows_with_a_bad_loss(batch, loss):

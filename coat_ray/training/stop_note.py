@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 ROOM = 4096
+STOP_NOTE = "stopped.txt"
 
 
 class StopNote:

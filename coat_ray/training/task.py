@@ -12,7 +12,7 @@ from coat_ray.model.batch import Batch
 from coat_ray.training.attempts import Attempts
 from coat_ray.training.lengths import row_lengths
 from coat_ray.training.stages import BatchSize, Plan, make_plan
-from coat_ray.training.stop_note import StopNote
+from coat_ray.training.stop_note import STOP_NOTE, StopNote
 
 if TYPE_CHECKING:
     from coat_ray.corpus.manifest import Manifest, Row
@@ -77,7 +77,7 @@ class WorkerTask:
     @property
     def stop_note(self) -> StopNote:
         """Why training cannot go on, where it cannot."""
-        return StopNote(self.folder / "stopped.txt")
+        return StopNote(self.folder / STOP_NOTE)
 
     @property
     def yield_note(self) -> Path:
@@ -88,11 +88,6 @@ class WorkerTask:
     def attempts(self) -> Attempts:
         """Where this call's attempts started."""
         return Attempts(self.folder / "attempts.txt")
-
-    @property
-    def left_out(self) -> Path:
-        """Step and row ids of every part of a batch that was left out, one JSON object a line."""
-        return self.folder / "left_out.jsonl"
 
     def active(self, stage: StageConfig) -> tuple[str, ...]:
         """Roles whose losses count in a stage; none in the arm without a block."""

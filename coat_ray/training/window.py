@@ -13,11 +13,10 @@ from coat_ray.training.throughput import workload
 
 
 class StepSums:
-    """What a step adds to the log: sums over this worker's parts, and which rows were left out."""
+    """What a step adds to the log: sums over this worker's parts."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = defaultdict(float)
-        self.left_out: list[list[str]] = []
 
     def add(self, output: StepOutput, batch: Batch) -> None:
         """Add a part. Squared norms at the block add up, as the parts' positions are others."""
@@ -43,37 +42,35 @@ class Window:
 
     def __init__(self) -> None:
         self.sums: dict[str, Any] = defaultdict(float)
-        self.steps = self.left_out = 0
+        self.steps = 0
 
     def add(self, step: StepSums) -> None:
-        """Add one step; tensors are read only when the window is flushed, so that no step waits for the device."""
+        """Add one step; tensors are read only when the window is flushed."""
         self.steps += 1
         for key, value in step.values.items():
             self.sums[key] = self.sums[key] + value
-        self.left_out += len(step.left_out)
 
     def flush(self, weights: dict[str, float]) -> dict[str, float]:
         """Means over the window and all workers (empty on other workers than 0). Every worker must call it.
 
         Per token: ``ce``, ``token_accuracy``. Per block position: ``<role>/<term>``. ``<role>/grad`` is the root mean
         square over steps of the norm of the weighted expert loss's gradient at the block. ``real_token_share`` is real
-        positions over computed ones; ``rows``, ``audio_seconds`` and ``steps`` are totals; ``parts_left_out`` counts
-        parts whose loss was not finite, where there were any. With a learned balance: the mean ``<role>/log_variance``
-        s_k, the effective ``<role>/weight`` that it makes, and ``loss`` with both.
+        positions over computed ones; ``rows``, ``audio_seconds`` and ``steps`` are totals. With a learned
+        balance: the mean ``<role>/log_variance`` s_k, the effective ``<role>/weight`` that it makes, and ``loss`` with
+        both.
         """
         world = dist.get_world_size()
         local = {key: float(value) for key, value in self.sums.items()}
         gathered: list[Any] | None = [None] * world if dist.get_rank() == 0 else None
         dist.gather_object(local, gathered)
-        steps, left_out = self.steps, self.left_out
-        self.sums, self.steps, self.left_out = defaultdict(float), 0, 0
+        steps, self.sums, self.steps = self.steps, defaultdict(float), 0
         if gathered is None:
             return {}
         total: dict[str, float] = defaultdict(float)
         for part in gathered:
             for key, value in part.items():
                 total[key] += value
-        return _means(total, steps, world, weights) | ({"parts_left_out": left_out} if left_out else {})
+        return _means(total, steps, world, weights)
 
 
 def _means(total: dict[str, float], steps: int, world: int, weights: dict[str, float]) -> dict[str, float]:

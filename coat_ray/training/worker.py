@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from typing import Any
 
 import ray.train
@@ -40,10 +41,14 @@ def train_worker(settings: dict[str, Any]) -> None:
     except torch.OutOfMemoryError as error:
         task.stop_note.write(f"{OUT_OF_MEMORY} ({error})")
         raise
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            task.stop_note.write(f"there is no room to write: {error}")
-        raise
     except Exception as error:
-        task.attempts.failed(error)
+        if _is_about_room(error):
+            task.stop_note.write(f"there is no room to write: {error}")
+        else:
+            task.attempts.failed(error)
         raise
+
+
+def _is_about_room(error: Exception) -> bool:
+    """Whether a disk is full; safetensors has an exception of its own for it."""
+    return getattr(error, "errno", None) in NO_ROOM or os.strerror(errno.ENOSPC) in str(error)

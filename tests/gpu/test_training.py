@@ -84,7 +84,7 @@ def test_activation_checkpointing_changes_no_loss_and_takes_less_memory(tmp_path
         found.append(losses(tmp_path / str(on), training=training))
         peaks.append(torch.cuda.max_memory_allocated())
     assert found[1] == pytest.approx(found[0], rel=1e-4)
-    assert peaks[1] <= peaks[0]
+    assert peaks[1] < peaks[0]
 
 
 def test_a_batch_is_copied_from_page_locked_memory(tmp_path: Path) -> None:

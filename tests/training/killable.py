@@ -32,7 +32,7 @@ from coat_ray.training.task import WorkerTask
 from coat_ray.training.window import StepSums
 from tests.model.families import TINY
 
-STEPS, SWITCH, EVERY = 40, 15, 4
+STEPS, SWITCH, EVERY = 40, 17, 5
 RATE = 16_000
 SPEECH = ExpertSpec("spidr", RATE, 50.0, 0.0125, 3, "mse", "MIT", True, "test")
 CONFIG = {

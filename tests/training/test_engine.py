@@ -18,6 +18,7 @@ from coat_ray.config import RunConfig, StageConfig
 from coat_ray.training.balance import balanced
 from coat_ray.training.checkpoint import Progress, newest_checkpoint, write_checkpoint
 from coat_ray.training.engine import Engine, trainable
+from coat_ray.training.left_out import LeftOut
 from coat_ray.training.state import gather_state, load_moments, load_values
 from coat_ray.training.step import seed_step, train_step
 from tests.training.toy import ToyModel, silent_batch, toy_batch
@@ -73,8 +74,9 @@ def train(job: Job, world: int, rank: int, folder: Path | None) -> dict[str, Ten
             parts = [silent_batch(ROLES, expert_width=3)]
         for part in parts:
             part.targets = {role: target.to(toy.embed.weight.dtype) for role, target in part.targets.items()}
-        stand_in = partial(silent_batch, ROLES, expert_width=3) if job.bad is not None else None
-        train_step(engine, parts, stage, stage.active, stand_in)
+        allowed = LeftOut(allowed=1 if job.bad is not None else 0)
+        leave_out = partial(allowed.take, step, stand_in=partial(silent_batch, ROLES, expert_width=3))
+        train_step(engine, parts, stage, stage.active, leave_out)
     state = gather_state(engine, keep=rank == 0)
     if folder and rank == 0:
         write_checkpoint(folder, state, Progress(job.stop, 0, "toy", engine.adam_steps()))

@@ -104,6 +104,16 @@ def test_a_row_comes_no_more_often_than_it_may(mixture: dict[str, float] | None)
         plan_of(corpus, stages(13), size, mixture=mixture, max_repeats=2)
 
 
+def test_hardly_more_rows_are_drawn_than_a_budget_needs() -> None:
+    corpus = rows([0.0] * 90)
+    plan = plan_of(corpus, stages(10), BatchSize(tokens=95), max_repeats=1)
+    assert max(drawn(plan, 0, 10).values()) == 1
+    long = [row.model_copy(update={"task": "asr", "id": f"long {row.id}"}) for row in rows([30.0] * 50)]
+    mixed = long + [row.model_copy(update={"task": "text"}) for row in corpus]
+    plan = plan_of(mixed, stages(20), BatchSize(tokens=2 * 1510), mixture={"asr": 1.0}, max_repeats=1)
+    assert max(drawn(plan, 0, 20).values()) == 1
+
+
 @given(corpora, fixed | budgets, seeds)
 def test_the_plan_depends_on_its_inputs_and_on_nothing_else(corpus: list[Row], size: BatchSize, seed: int) -> None:
     one = plan_of(corpus, stages(9, 5), size, seed)

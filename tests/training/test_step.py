@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from coat_ray.config import RunConfig
 from coat_ray.training.engine import Engine
+from coat_ray.training.left_out import LeftOut
 from coat_ray.training.progress import progress_line
 from coat_ray.training.step import NonFiniteLossError, seed_step, train_step
 from coat_ray.training.window import Window
@@ -88,12 +91,15 @@ def test_rows_left_out_are_named_and_counted() -> None:
     bad = toy_batch(["1", "2"], ROLES)
     bad.targets["pitch"][3] = float("nan")
     parts = [bad, toy_batch(["3"], ROLES)]
-    sums = train_step(engine, parts, run.stages[0], ROLES, lambda: silent_batch(ROLES))
-    window.add(sums)
-    assert sums.left_out == [["1", "2"]]
-    line = window.flush(WEIGHTS)
-    assert (line["parts_left_out"], line["rows"]) == (1, 1)
-    assert "1 LEFT OUT" in progress_line(line | {"step": 1, "stage": "only", "seconds": 1.0} | COST, "coat", 4)
+    left_out = LeftOut(allowed=1)
+    leave_out = partial(left_out.take, 7, stand_in=lambda: silent_batch(ROLES))
+    window.add(train_step(engine, parts, run.stages[0], ROLES, leave_out))
+    line = window.flush(WEIGHTS) | left_out.since_last_line()
+    assert (line["left_out"], line["rows"], left_out.used) == ([(7, ["1", "2"])], 1, 1)
+    assert "1 PARTS LEFT OUT" in progress_line(line | {"step": 1, "stage": "only", "seconds": 1.0} | COST, "coat", 4)
+    assert left_out.since_last_line() == {}
+    with pytest.raises(NonFiniteLossError, match="among the rows 1, 2"):
+        train_step(engine, parts, run.stages[0], ROLES, leave_out)
 
 
 def test_without_the_bad_rows_the_loss_must_be_finite() -> None:
@@ -102,7 +108,7 @@ def test_without_the_bad_rows_the_loss_must_be_finite() -> None:
     with torch.no_grad():
         model.lora.weight.fill_(float("nan"))
     with pytest.raises(NonFiniteLossError, match="not without the rows 1 either"):
-        train_step(engine, [toy_batch(["1"], ROLES)], run.stages[0], ROLES, lambda: silent_batch(ROLES))
+        train_step(engine, [toy_batch(["1"], ROLES)], run.stages[0], ROLES, lambda rows: silent_batch(ROLES))
 
 
 def test_a_gradient_that_is_not_finite_names_the_rows() -> None:
