@@ -1,0 +1,60 @@
+"""The platform's API as one process of its own: ``python -m serve.service --port 8000 --cpus 16 --gpus 4``.
+
+It keeps nothing in memory that matters: killed and started again, it goes on from the database. While it lives it looks
+at the queue once a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import threading
+
+import uvicorn
+
+from coat_ray.storage import Storage
+from coat_ray.tenancy.database import Database
+from coat_ray.tenancy.ledger import Ledger
+from coat_ray.tenancy.scheduling.demand import Resources
+from serve.access import Platform
+from serve.platform_api import build_app
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+
+
+def main() -> None:
+    """Serve until somebody stops it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--cpus", type=float, required=True, help="what the cluster has")
+    parser.add_argument("--gpus", type=float, default=0.0)
+    arguments = parser.parse_args()
+    storage = Storage.default()
+    capacity = Resources(arguments.cpus, arguments.gpus)
+    database = Database.open(storage_root=storage.root)
+    ledger = Ledger(database, lambda: capacity)
+    stopped = threading.Event()
+    looking = threading.Thread(target=_look, args=(ledger, stopped), daemon=True, name="ledger")
+    looking.start()
+    try:
+        app = build_app(Platform(database, ledger, storage))
+        uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+    finally:
+        stopped.set()
+        looking.join()
+        database.close()
+
+
+def _look(ledger: Ledger, stopped: threading.Event) -> None:
+    while not stopped.wait(LOOK_EVERY_S):
+        try:
+            ledger.tick()
+        except Exception:
+            logger.exception("looking at the queue failed; the next look comes in a second")
+
+
+if __name__ == "__main__":
+    main()
