@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-WITHOUT_PROGRESS = 4
+WITHOUT_PROGRESS = 6
 """Starts in a row from the same checkpoint after which a run is given up."""
 
 
