@@ -16,6 +16,7 @@ from coat_ray.tenancy.ledger import Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.runs import Run, get_run, list_runs
 from serve.access import Asking, Caller
+from serve.confine import check_confined
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -40,6 +41,7 @@ def submit(asked: RunRequest, asking: Asking, key: Key = None, tenant: Tenant = 
     """Queue a run. Sent again with the same Idempotency-Key, it is the same run."""
     with asking.recorded("run"):
         config = validate(asked.config, RunConfig, origin="config")
+        check_confined(config)
         what = Submission(
             kind=RunKind.RUN,
             name=config.name,

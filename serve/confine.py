@@ -1,0 +1,33 @@
+"""What a configuration that comes over HTTP may name: things of the platform and of its tenant, never a path."""
+
+from __future__ import annotations
+
+import re
+
+from coat_ray.config import ConfigError, RunConfig
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+HUB_ID = re.compile(rf"{NAME.pattern}/{NAME.pattern}")
+
+
+def check_confined(config: RunConfig) -> None:
+    """Refuse a configuration that would have its job read or write where its tenant has no business.
+
+    Whoever submits a job with ``ray job submit`` runs their own code anyway and is not asked this.
+
+    Raises:
+        ConfigError: naming the key, and what may stand there.
+    """
+    if not NAME.fullmatch(config.corpus.name):
+        raise ConfigError(f"corpus.name: {config.corpus.name!r} is no name of a corpus; register its folder first")
+    _check_weights("backbone.weights", config.backbone.weights)
+    for role, expert in config.experts.items():
+        _check_weights(f"experts.{role}.weights", expert.weights)
+    uri = config.tracking.mlflow
+    if uri is not None and not uri.startswith(("http://", "https://")):
+        raise ConfigError(f"tracking.mlflow: {uri!r} is not the address of a server: http://… or https://…")
+
+
+def _check_weights(key: str, value: str) -> None:
+    if ".." in value or not (NAME.fullmatch(value) or HUB_ID.fullmatch(value)):
+        raise ConfigError(f"{key}: {value!r} is neither a name (embedded, official) nor the id of a model on the hub")
