@@ -91,25 +91,31 @@ def giving_way(asked: threading.Event) -> Iterator[None]:
     Raises:
         GaveWay: it was asked.
     """
-    ended = threading.Event()
+    if asked.is_set():
+        raise GaveWay("gave way")
+    ended, one_at_a_time = threading.Event(), threading.Lock()
 
     def watch() -> None:
         while not ended.is_set():
-            if asked.wait(ASK_EVERY_S) and not ended.is_set():
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            if asked.wait(ASK_EVERY_S):
+                with one_at_a_time:  # so that no interrupt comes after the block
+                    if not ended.is_set():
+                        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
 
     thread = threading.Thread(target=watch, daemon=True, name="give way")
-    thread.start()
     try:
+        thread.start()
         yield
+        with one_at_a_time:
+            ended.set()
     except KeyboardInterrupt as interrupted:
         if asked.is_set():
             raise GaveWay("gave way") from interrupted
         raise
     finally:
-        ended.set()
-        thread.join()
+        with one_at_a_time:
+            ended.set()
     if asked.is_set():
         raise GaveWay("gave way")
 

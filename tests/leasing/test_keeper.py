@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
 import threading
 import time
@@ -159,3 +161,29 @@ def test_a_lease_that_was_taken_back_is_given_up(service: Service) -> None:
         assert taken is not None
         service.client("speech").post(f"/leases/{held.run}/release", {"token": taken.token, "outcome": "stopped"})
         assert held.give_way.wait(60)
+
+
+def test_who_is_asked_already_does_not_begin() -> None:
+    asked, begun = threading.Event(), []
+    asked.set()
+    with pytest.raises(GaveWay), giving_way(asked):
+        begun.append(1)
+    assert begun == []
+
+
+def test_an_interrupt_comes_while_the_block_runs_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "ASK_EVERY_S", 0.001)
+
+    def ask_soon(asked: threading.Event, pause: float) -> None:
+        time.sleep(pause)
+        asked.set()
+
+    for number in range(200):
+        asked = threading.Event()
+        asker = threading.Thread(target=ask_soon, args=(asked, number * 2e-5))
+        asker.start()
+        with contextlib.suppress(GaveWay), giving_way(asked):
+            time.sleep(0.002)
+        asker.join()
+    with pytest.raises(KeyboardInterrupt), giving_way(threading.Event()):
+        signal.raise_signal(signal.SIGINT)
