@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -61,20 +61,6 @@ class Client:
         """Make or change something. With an idempotency key, a request that is sent again does nothing new."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._ask("POST", path, json=dict(body or {}), headers=headers)
-
-    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Change parts of something."""
-        return self._ask("PATCH", path, json=dict(body))
-
-    def delete(self, path: str) -> Any:
-        """End something."""
-        return self._ask("DELETE", path)
-
-    def lines(self, path: str, **params: Any) -> Iterator[str]:
-        """Read text line by line as it comes."""
-        with self._send("GET", path, params=params, stream=True) as answer:
-            for line in answer.iter_lines(decode_unicode=True):
-                yield line if isinstance(line, str) else line.decode(errors="replace")
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         answer = self._send(method, path, **options)

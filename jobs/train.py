@@ -62,9 +62,11 @@ def run_in_turn(config: RunConfig, storage: Storage, console: Console, *, evalua
     Raises:
         GaveWay: it gave way, and the platform, which started this job, will start it again.
     """
+    waiting = None
     while True:
         try:
-            with lease(config, lambda line: console.print(line, markup=False)) as held:
+            with lease(config, lambda line: console.print(line, markup=False), waiting) as held:
+                waiting = held.run
                 results = run(config, storage, console, held.give_way, evaluate=evaluate)
                 held.result["models"] = [result.model for result in results]
                 return results

@@ -42,11 +42,11 @@ class Held:
 
 
 @contextmanager
-def lease(config: RunConfig, show: Callable[[str], None] = print) -> Iterator[Held]:
+def lease(config: RunConfig, show: Callable[[str], None] = print, run: str | None = None) -> Iterator[Held]:
     """Hold a lease for what the configuration needs, from the platform that the environment names.
 
     Without a platform there are no limits, and nothing is asked. A block that raises :class:`GaveWay` gives the lease
-    back and leaves the run in the queue; any other error ends the run as failed.
+    back and leaves the run in the queue, where it is found again by its id (*run*); any other error ends it as failed.
 
     Raises:
         PlatformError: refused, or the platform does not answer.
@@ -55,7 +55,7 @@ def lease(config: RunConfig, show: Callable[[str], None] = print) -> Iterator[He
     if client is None:
         yield Held()
         return
-    run, token = _granted(client, config, show)
+    run, token = _granted(client, config, show, run)
     held = Held(run)
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(client, held, token, ended), daemon=True, name="lease")
@@ -120,20 +120,22 @@ def giving_way(asked: threading.Event) -> Iterator[None]:
         raise GaveWay("gave way")
 
 
-def _granted(client: Client, config: RunConfig, show: Callable[[str], None]) -> tuple[str, str]:
-    """The run's id and its token, once it is its turn."""
+def _granted(client: Client, config: RunConfig, show: Callable[[str], None], run: str | None) -> tuple[str, str]:
+    """The run's id and its token, once it is its turn; a new run where none waits already."""
     if started_by_platform():
         granted = json.loads(Path(os.environ[LEASE_FILE]).read_text())
         return granted["run"], granted["token"]
-    job = os.environ.get("RAY_JOB_SUBMISSION_ID")
-    asked = client.post("/leases", {"config": config.model_dump(mode="json"), "ray_job_id": job}, idempotency_key=job)
-    run, said = str(asked["id"]), ""
+    if run is None:
+        job = os.environ.get("RAY_JOB_SUBMISSION_ID")
+        body = {"config": config.model_dump(mode="json"), "ray_job_id": job}
+        run = str(client.post("/leases", body, idempotency_key=job)["id"])
+    said = ""
     while True:
         answer = client.get(f"/leases/{run}")
         if answer["token"]:
             return run, str(answer["token"])
-        if answer["run"]["state"] in ("stopped", "failed"):
-            raise PlatformError(f"run {run} was {answer['run']['state']} before it began: {answer['run']['reason']}")
+        if answer["run"]["state"] in ("stopped", "failed", "done"):
+            raise PlatformError(f"run {run} is {answer['run']['state']} already: {answer['run']['reason']}")
         if answer["run"]["reason"] != said:
             said = answer["run"]["reason"]
             show(f"run {run} waits: {said}")

@@ -21,11 +21,11 @@ from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.errors import Denied
 from coat_ray.tenancy.ledger_tables import LeaseRow, RunKind, RunRow, RunState
 from coat_ray.tenancy.limits import check_month
-from coat_ray.tenancy.quotas import all_quotas, get_quota
 from coat_ray.tenancy.roles import PLATFORM, Principal, Role
 from coat_ray.tenancy.runs import ENDED, HOLDING, Run, RunNotFound, to_run
-from coat_ray.tenancy.scheduling.demand import Decision, Resources, Running, TenantShare, Waiting
+from coat_ray.tenancy.scheduling.demand import Decision, Resources
 from coat_ray.tenancy.scheduling.fairness import PATIENCE, decide
+from coat_ray.tenancy.situation import running, tenant_shares, waiting
 from coat_ray.tenancy.tables import UsageKind
 from coat_ray.tenancy.times import utc_now
 from coat_ray.tenancy.usage import counted_until, record_interval
@@ -148,9 +148,9 @@ class Ledger:
         by_id = {row.id: row for row in queued}
         decision = decide(
             now.timestamp(),
-            [_waiting(row) for row in queued],
-            [_running(lease, row) for lease, row in leases],
-            self._tenants(session, {row.tenant for row in queued} | {row.tenant for _, row in leases}),
+            [waiting(row) for row in queued],
+            [running(lease, row) for lease, row in leases],
+            tenant_shares(session, {row.tenant for row in queued} | {row.tenant for _, row in leases}, now),
             self._capacity(),
             patience=self._patience,
         )
@@ -163,26 +163,6 @@ class Ledger:
         for run, reason in decision.reasons.items():
             by_id[run].reason = reason.text
         return decision
-
-    def _tenants(self, session: Session, names: set[str]) -> list[TenantShare]:
-        """Weights and limits; a tenant that is closed or has used up its hours is admitted nothing."""
-        quotas, shares = all_quotas(session), []
-        for name in sorted(names):
-            quota = quotas.get(name)
-            spent = check_month(session, name, now=self._clock()) is not None
-            quota_of = quota or get_quota(session, name)
-            shares.append(
-                TenantShare(
-                    name=name,
-                    weight=quota_of.weight,
-                    max_cpus=quota_of.cpus,
-                    max_gpus=quota_of.gpus,
-                    max_runs=quota_of.running_runs,
-                    max_trials=quota_of.trials,
-                    suspended=quota is None or spent,
-                )
-            )
-        return shares
 
     def _grant(self, session: Session, row: RunRow, now: datetime) -> None:
         row.state, row.reason, row.ticket = RunState.STARTING, "", None
@@ -325,31 +305,6 @@ def _count(session: Session, lease: LeaseRow, until: datetime) -> None:
             record_interval(
                 session, lease.tenant, kind, run=lease.run, start=begin, end=max(begin, until), per_second=devices
             )
-
-
-def _waiting(row: RunRow) -> Waiting:
-    return Waiting(
-        run=row.id,
-        tenant=row.tenant,
-        resources=Resources(row.cpus, row.gpus),
-        submitted=row.submitted_at.timestamp(),
-        priority=row.priority,
-        group=row.group,
-        ticket=row.ticket,
-    )
-
-
-def _running(lease: LeaseRow, row: RunRow) -> Running:
-    return Running(
-        run=row.id,
-        tenant=row.tenant,
-        resources=Resources(lease.cpus, lease.gpus),
-        submitted=row.submitted_at.timestamp(),
-        priority=row.priority,
-        group=row.group,
-        since=lease.granted_at.timestamp(),
-        asked=lease.yield_asked_at is not None,
-    )
 
 
 def _to_lease(lease: LeaseRow, row: RunRow) -> Lease:

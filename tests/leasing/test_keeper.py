@@ -151,7 +151,12 @@ def test_a_borrower_gives_way_to_another_team(service: Service) -> None:
     with pytest.raises(GaveWay):
         borrow_and_give_way()
     assert sorted(service.states()) == ["queued", "starting"]
-    assert other.get(f"/leases/{wanted[0]}")["token"]
+    granted = other.get(f"/leases/{wanted[0]}")["token"]
+    other.post(f"/leases/{wanted[0]}/release", {"token": granted, "outcome": "done"})
+    [again] = [run["id"] for run in own.get("/runs")["data"] if run["id"] != first]
+    with lease(CONFIG, run=again) as held:
+        assert held.run == again
+    assert sorted(service.states()) == ["done", "starting"]
 
 
 def test_a_lease_that_was_taken_back_is_given_up(service: Service) -> None:

@@ -1,0 +1,88 @@
+"""Granted leases become jobs, each once, whatever dies in between. The cluster is a list here."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve.jobs import Dispatcher
+from tests.serve.conftest import World
+
+
+class Jobs:
+    """What was submitted; an id that is taken is refused in Ray's words."""
+
+    def __init__(self) -> None:
+        self.submitted: dict[str, dict[str, Any]] = {}
+        self.refuse = False
+
+    def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, object]) -> str:
+        if self.refuse:
+            raise RuntimeError("no agent is alive")
+        if submission_id in self.submitted:
+            raise RuntimeError(f"Job with submission_id {submission_id} already exists.")
+        self.submitted[submission_id] = {"entrypoint": entrypoint, "runtime_env": runtime_env}
+        return submission_id
+
+    def get_job_logs(self, job_id: str) -> str:
+        return job_id
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    return Jobs()
+
+
+def dispatcher(world: World, jobs: Jobs) -> Dispatcher:
+    return Dispatcher(world.platform.ledger, world.platform.storage, jobs, Path(), "http://127.0.0.1:1")
+
+
+def test_a_granted_run_is_started_once_from_a_fixed_entry_point(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    assert dispatcher(world, jobs).step() == [run]
+    assert dispatcher(world, jobs).step() == []
+    [(submission, job)] = jobs.submitted.items()
+    assert submission == f"{run}-1"
+    program, config = job["entrypoint"].split(" --config ")
+    assert program.endswith("jobs/train.py")
+    assert json.loads(Path(config).read_text())["name"] == "trial"
+    assert world.ask("GET", f"/runs/{run}").json()["ray_job_id"] == submission
+
+
+def test_the_proof_of_a_lease_goes_by_a_private_file_and_not_by_the_environment(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    dispatcher(world, jobs).step()
+    environment = jobs.submitted[f"{run}-1"]["runtime_env"]["env_vars"]
+    proof = Path(environment["COAT_LEASE_FILE"])
+    lease = world.platform.ledger.lease_of(run)
+    assert lease is not None
+    assert json.loads(proof.read_text()) == {"run": run, "token": lease.token}
+    assert stat.S_IMODE(proof.stat().st_mode) == 0o600
+    assert lease.token not in json.dumps(jobs.submitted)
+    assert environment["COAT_HOME"].endswith("tenants/speech")
+
+
+def test_a_dispatcher_that_died_before_it_wrote_the_job_down_starts_no_second(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    jobs.submitted[f"{run}-1"] = {}
+    assert dispatcher(world, jobs).step() == [run]
+    assert list(jobs.submitted) == [f"{run}-1"]
+
+
+def test_a_cluster_that_takes_no_job_is_asked_again(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    jobs.refuse = True
+    assert dispatcher(world, jobs).step() == []
+    jobs.refuse = False
+    assert dispatcher(world, jobs).step() == [run]
+
+
+def test_a_job_that_waits_for_its_lease_by_itself_is_not_started(world: World, jobs: Jobs) -> None:
+    body = {"config": {"name": "own", "stages": [{"name": "one", "steps": 2}]}}
+    assert world.ask("POST", "/leases", json=body).status_code == 201
+    assert dispatcher(world, jobs).step() == []
+    assert jobs.submitted == {}
