@@ -108,7 +108,7 @@ def _recorded(name: str, pair: Pair, *, published: bool) -> list[Line]:
         Line(f"rows/s ours ÷ Trainer, recorded lengths, {rows}", f"{other / one:.2f}", "≥ 3" if published else "-"),
         Line(
             f"peak memory ours ÷ Trainer above the loaded model, {rows}",
-            f"{above / below:.2f} ({above / GIB:.2f} ÷ {below / GIB:.2f} GiB)",
+            f"{above / max(below, 1):.2f} ({above / GIB:.2f} ÷ {below / GIB:.2f} GiB)",
             "≤ 0.5" if published else "-",
         ),
         Line(f"peak memory ours ÷ Trainer, absolute, {rows}", f"{here.peak / there.peak:.2f}", "-"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -140,7 +141,7 @@ def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callabl
     runs.update(record.id, state="running")
     metrics = runs.metrics(record.id)
     try:
-        with shown_progress(metrics, task.arm, task.config.total_steps, show):
+        with shown_progress(metrics, task.arm, task.config.total_steps, show), _interrupts_as_before():
             _trainer(task, metrics).fit()
     except TrainingFailedError as error:
         reason = task.stop_note.read() or f"its workers could not be kept running: {error}"
@@ -176,6 +177,19 @@ def _passed_on(give_way: threading.Event | None, note: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def _interrupts_as_before() -> Iterator[None]:
+    """Ray Train leaves its own handler of SIGINT behind, which ends the process with 0 once the run is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _failed(runs: RunRegistry, record: RunRecord, reason: str) -> TrainingStoppedError:

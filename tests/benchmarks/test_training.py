@@ -54,7 +54,10 @@ def test_the_trainer_computes_the_same_losses(lines: dict[str, list[Line]]) -> N
 
 def test_every_comparison_with_the_trainer_has_a_figure(lines: dict[str, list[Line]]) -> None:
     assert len({line.what for line in lines["trainer"]}) == 5
-    assert all(number(line.value) > 0 for line in lines["trainer"] if not line.what.startswith("loss"))
+    speeds = [line for line in lines["trainer"] if not line.what.startswith(("loss", "peak memory"))]
+    assert all(number(line.value) > 0 for line in speeds)
+    memory = [number(line.value) for line in lines["trainer"] if line.what.startswith("peak memory")]
+    assert len(memory) == 2  # of any size: so small a model fits where something else was before it
 
 
 def test_the_plan_and_the_random_order_hold_the_same_rows(tmp_path: Path, coat_home: Path) -> None:

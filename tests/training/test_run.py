@@ -239,6 +239,11 @@ def test_the_arm_without_a_block_sees_the_same_rows_and_no_expert(straight: RunR
     assert result.model == "toy-sft@1"
 
 
+def test_after_a_run_an_interrupt_is_what_it_was_before(straight: RunResult) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 def test_a_batch_smaller_than_the_number_of_workers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"training.batch_rows is 1, fewer than the 2 workers"):
         arm(tmp_path, build_sound, run=config(training={"batch_rows": 1}))
