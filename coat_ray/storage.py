@@ -38,8 +38,18 @@ class Storage:
 
     @property
     def corpora(self) -> Path:
-        """Unpacked built-in corpora."""
+        """Unpacked built-in corpora, and those that a tenant registered, by name."""
         return self.root / "corpora"
+
+    @property
+    def inbox(self) -> Path:
+        """Where an operator lays folders of a tenant that are too large to upload; registering takes them from here."""
+        return self.root / "inbox"
+
+    @property
+    def incoming(self) -> Path:
+        """Uploads on their way, and what is being removed; nothing here is of use once its request has ended."""
+        return self.root / "incoming"
 
     @property
     def targets(self) -> Path:
@@ -55,6 +65,14 @@ class Storage:
     def submissions(self) -> Path:
         """Configurations and lease proofs of the jobs that the platform starts; readable by its own user only."""
         return self.root / "submissions"
+
+    @property
+    def shared(self) -> Path:
+        """What others share with this tenant, as links: ``models/OWNER/NAME/VERSION`` and ``corpora/OWNER/NAME``.
+
+        The platform makes them and removes whatever else lies there.
+        """
+        return self.root / "shared"
 
     def tenant(self, name: str) -> Storage:
         """The storage of one tenant of a platform: everything that its jobs see."""

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+NOT_STATED = "not stated"
+"""Stands where a licence should; unknown terms are not free terms."""
+
+_NON_COMMERCIAL = re.compile(rf"\bnc\b|non-?commercial|research|{NOT_STATED}", re.IGNORECASE)
+_KEPT = re.compile(
+    rf"\bnd\b|no-?deriv|no[ -]redistribut|not for redistribution|proprietary|all rights reserved|{NOT_STATED}",
+    re.IGNORECASE,
+)
+"""Words of licences that forbid to hand on what was made with the thing, or the thing itself."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,37 @@ class Terms:
     licence: str
     commercial_use: bool
     because: tuple[str, ...]
+
+
+def is_commercial(licence: str) -> bool:
+    """Whether a licence's words leave commercial use open. They are read as words, not as law."""
+    return _NON_COMMERCIAL.search(licence) is None
+
+
+def objection(what: str, terms: Terms, *, non_commercial: bool) -> str | None:
+    """Why *what* may not be shared under its terms, as a sentence; None where nothing stands against it.
+
+    A licence that forbids to hand things on cannot be shared against at all, and one that is not stated counts as such.
+    One that forbids commercial use can, when whoever shares says that the other side is bound to it.
+
+    Args:
+        what: its name, for the sentence.
+        terms: of the model or corpus.
+        non_commercial: whether that was said.
+    """
+    kept = [part for part in terms.licence.split(" + ") if _KEPT.search(part)]
+    if kept:
+        return (
+            f"{what} is not shared: its licence {' and '.join(map(repr, kept))} does not let it be handed on; "
+            "only what is made without it can be shared"
+        )
+    if not terms.commercial_use and not non_commercial:
+        because = ", ".join(terms.because) or terms.licence
+        return (
+            f"{what} may not be used commercially because of {because}: to share it, say that the other tenant is "
+            'bound to that, with "non_commercial": true or --non-commercial'
+        )
+    return None
 
 
 def inherit(ingredients: Iterable[Ingredient]) -> Terms:

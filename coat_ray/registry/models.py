@@ -1,57 +1,37 @@
 """Records of models: ``models/<tenant>/<name>/<version>/`` holds ``record.json`` and the adapter's files.
 
-A version appears whole or not at all: it is filled under a temporary name and renamed into place.
+A version appears whole or not at all: it is filled under a temporary name and renamed into place. Its number is never
+given again. Links are not followed, but for those of :attr:`Storage.shared`: what other tenants share, to be read only.
 """
 
 from __future__ import annotations
 
-import difflib
+import fcntl
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from coat_ray.registry.licences import Ingredient, inherit
+from coat_ray.registry.model_records import (
+    BASE,
+    ModelNotFound,
+    ModelRecord,
+    find_model,
+    newest_first,
+    read_record,
+    read_records,
+)
 from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write, sync_folder
 
-BASE = "base"
-"""Reserved name: the backbone without any adapter."""
+__all__ = ["BASE", "ModelNotFound", "ModelRecord", "ModelRegistry"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-
-
-class ModelNotFound(LookupError):
-    """No model of that name or version; the message names the nearest ones."""
-
-
-class ModelRecord(BaseModel):
-    """One version of a trained adapter and what it was made from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tenant: str = DEFAULT_TENANT
-    name: str
-    version: int = Field(ge=1)
-    alias: str | None = Field(None, description="a short name; the newest model that carries it answers to it")
-    base: dict[str, Any] = Field(description="the backbone's configuration")
-    adapter: str = Field("adapter", description="folder of the adapter, relative to the version's folder")
-    lineage: dict[str, Any] = Field(default_factory=dict, description="corpus, experts and run, by fingerprint")
-    scores: dict[str, Any] = Field(default_factory=dict)
-    licence: str
-    commercial_use: bool
-    restricted_by: tuple[str, ...] = Field((), description="ingredients that forbid commercial use")
-    created: str = Field(description="UTC, ISO 8601")
-
-    @property
-    def ref(self) -> str:
-        """``name@version``, which names exactly this version."""
-        return f"{self.name}@{self.version}"
 
 
 class ModelRegistry:
@@ -60,10 +40,12 @@ class ModelRegistry:
     def __init__(self, storage: Storage, tenant: str = DEFAULT_TENANT) -> None:
         self.tenant = tenant
         self._root = storage.models(tenant)
+        self._shared = storage.shared / "models"
 
     def folder(self, record: ModelRecord) -> Path:
         """Folder of one version."""
-        return self._root / record.name / str(record.version)
+        shelves = self._shared / record.owner if record.owner else self._root
+        return shelves / record.name / str(record.version)
 
     def adapter_folder(self, record: ModelRecord) -> Path:
         """Folder with the adapter's weights."""
@@ -105,38 +87,89 @@ class ModelRegistry:
         return self._publish(record, adapter)
 
     def update(self, record: ModelRecord, *, scores: dict[str, Any]) -> ModelRecord:
-        """Merge new scores into a record; the rest of a record never changes."""
-        changed = record.model_copy(update={"scores": {**record.scores, **scores}})
-        atomic_write(self.folder(record) / "record.json", _to_json(changed))
+        """Merge new scores into a record; but for them and its alias a record never changes.
+
+        Raises:
+            ValueError: another tenant's.
+            ModelNotFound: it was removed.
+        """
+        with self._changing(record) as current:
+            return self._write(current.model_copy(update={"scores": {**current.scores, **scores}}))
+
+    def alias(self, ref: str, alias: str | None) -> ModelRecord:
+        """Let *alias* mean exactly the version that *ref* means, or with None take its alias from it.
+
+        The alias leaves every other version. A version has one alias at most. A model that is added later with the
+        same alias takes it over.
+
+        Raises:
+            ModelNotFound: with the nearest names.
+            ValueError: another tenant's, or an alias that cannot be one or is a model's name.
+        """
+        records = self.list()
+        if alias is not None:
+            _check_name(alias)
+            if any(record.name == alias for record in records):
+                raise ValueError(f"{alias!r} is the name of a model, which goes before any alias; choose another")
+        with self._changing(self.resolve(ref)) as current:
+            changed = self._write(current.model_copy(update={"alias": alias}))
+            for other in self.list() if alias else ():  # afterwards, so that the alias means something all the time
+                if other.alias == alias and other.ref != changed.ref:
+                    self._write(other.model_copy(update={"alias": None}))
         return changed
 
-    def list(self) -> list[ModelRecord]:
-        """Every version of every model, newest first."""
-        found = (ModelRecord.model_validate_json(path.read_bytes()) for path in self._root.glob("*/[0-9]*/record.json"))
-        return sorted(found, key=lambda record: (record.created, record.name, record.version), reverse=True)
+    def remove(self, record: ModelRecord) -> None:
+        """Remove one version. Its empty folder stays, so that no later model gets its number.
+
+        Raises:
+            ValueError: another tenant's.
+            ModelNotFound: it was removed.
+        """
+        with self._changing(record) as current:
+            folder = self.folder(current)
+            (folder / "record.json").unlink()
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def list(self, *, shared: bool = False) -> list[ModelRecord]:
+        """Every version of every model, newest first; with *shared*, also what other tenants share (``owner`` set)."""
+        found = list(read_records(self._root))
+        if shared and self._shared.is_dir():
+            for place in self._shared.glob("*/*/[0-9]*"):
+                owner, name, version = place.relative_to(self._shared).parts
+                record = read_record(place / "record.json", name, version)
+                found += [record.model_copy(update={"owner": owner})] if record else []
+        return newest_first(found)
 
     def resolve(self, ref: str) -> ModelRecord:
-        """The model that *ref* means: ``name@version``, a name (its newest version), or an alias (the newest model).
+        """The model that *ref* means, as :func:`find_model` says; one with an owner among what is shared.
 
         Raises:
             ModelNotFound: with the nearest names.
         """
-        records = self.list()
-        name, _, version = ref.partition("@")
-        matches = [record for record in records if record.name == name] or [
-            record for record in records if record.alias == name
-        ]
-        if version:
-            matches = [record for record in matches if str(record.version) == version]
-        if not matches:
-            raise ModelNotFound(_missing(ref, records))
-        return matches[0] if version or matches[0].name != name else max(matches, key=lambda record: record.version)
+        return find_model(ref, self.list(shared="/" in ref))
+
+    @contextmanager
+    def _changing(self, record: ModelRecord) -> Iterator[ModelRecord]:
+        """The record as it lies there now, while nobody else changes one."""
+        if record.owner:
+            raise ValueError(f"{record.ref} is shared to be read; only {record.owner} changes it")
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / ".changing").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield find_model(record.ref, self.list())
+
+    def _write(self, record: ModelRecord) -> ModelRecord:
+        atomic_write(self.folder(record) / "record.json", _to_json(record))
+        return record
 
     def _versions(self, name: str) -> Sequence[int]:
         return [int(path.name) for path in (self._root / name).glob("[0-9]*") if path.name.isdecimal()]
 
     def _publish(self, record: ModelRecord, adapter: Path) -> ModelRecord:
         shelf = self._root / record.name
+        if shelf.is_symlink():
+            raise ValueError(f"{shelf} is a link; models are not written through links")
         shelf.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".adding-", dir=shelf))
         try:
@@ -178,12 +211,3 @@ def _check_name(name: str) -> None:
         raise ValueError(
             f"{name!r} cannot name a model: lower-case letters, digits, - and _, at most 63, and not {BASE!r}"
         )
-
-
-def _missing(ref: str, records: Sequence[ModelRecord]) -> str:
-    if not records:
-        return f"no model {ref!r}: nothing has been trained here yet; `make train` makes the first ({BASE!r} is there)"
-    known = {BASE, *(r.name for r in records), *(r.alias for r in records if r.alias), *(r.ref for r in records)}
-    near = difflib.get_close_matches(ref, sorted(known), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "`coat models list` shows what there is"
-    return f"no model {ref!r}; {hint}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from coat_ray.config import BackboneConfig
 from coat_ray.corpus.manifest import Row
 from coat_ray.experts.base import ExpertSpec
-from coat_ray.registry.licences import Ingredient
+from coat_ray.registry.licences import NOT_STATED, Ingredient, is_commercial
 
 BASES = {
     "embedded": ("Apache-2.0", True),
@@ -18,10 +17,6 @@ BASES = {
 }
 """Licence of each known base and whether it allows commercial use."""
 
-NOT_STATED = "not stated"
-
-_RESTRICTED = re.compile(r"\bnc\b|non-?commercial|research|not stated", re.IGNORECASE)
-
 
 def ingredients(
     backbone: BackboneConfig, corpus: str, rows: Iterable[Row], experts: Iterable[ExpertSpec]
@@ -30,6 +25,6 @@ def ingredients(
     licence, commercial = BASES.get(backbone.weights, (NOT_STATED, False))
     found = [Ingredient("base", backbone.weights, licence, commercial)]
     stated = sorted({row.licence or NOT_STATED for row in rows})
-    found += [Ingredient("corpus", corpus, name, _RESTRICTED.search(name) is None) for name in stated]
+    found += [Ingredient("corpus", corpus, name, is_commercial(name)) for name in stated]
     found += [Ingredient("expert", spec.name, spec.licence, spec.commercial_use) for spec in experts]
     return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coat_ray.registry.licences import Ingredient, inherit
+from coat_ray.registry.licences import Ingredient, inherit, is_commercial, objection
 
 BASE = Ingredient("base", "small", "Apache-2.0", commercial_use=True)
 CORPUS = Ingredient("corpus", "world", "CC0-1.0", commercial_use=True)
@@ -41,3 +41,36 @@ def test_unknown_terms_are_not_free_terms():
 def test_a_model_made_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one thing"):
         inherit([])
+
+
+@pytest.mark.parametrize("licence", ["CC BY-NC 4.0", "cc-by-nc-4.0", "NVIDIA OneWay Noncommercial", "not stated"])
+def test_words_that_forbid_commercial_use_are_known(licence):
+    assert not is_commercial(licence)
+
+
+@pytest.mark.parametrize("licence", ["CC0-1.0", "Apache-2.0", "CC BY 4.0", "MIT", "once"])
+def test_words_that_forbid_nothing_are_known(licence):
+    assert is_commercial(licence)
+
+
+def test_free_things_are_shared_without_a_word():
+    assert objection("trial@1", inherit([BASE, CORPUS]), non_commercial=False) is None
+
+
+def test_a_non_commercial_thing_is_shared_with_who_is_bound_to_it_and_the_sentence_names_what_restricts():
+    terms = inherit([BASE, NON_COMMERCIAL])
+    sentence = objection("trial@1", terms, non_commercial=False)
+    assert sentence is not None
+    assert "trial@1" in sentence
+    assert "expert spidr (CC BY-NC 4.0)" in sentence
+    assert "non_commercial" in sentence
+    assert objection("trial@1", terms, non_commercial=True) is None
+
+
+@pytest.mark.parametrize(
+    "licence", ["CC BY-ND 4.0", "CC-BY-NC-ND-4.0", "proprietary", "No redistribution", "not stated"]
+)
+def test_what_may_not_be_handed_on_is_not_shared_whatever_is_said(licence):
+    terms = inherit([BASE, Ingredient("corpus", "calls", licence, commercial_use=is_commercial(licence))])
+    for said in (False, True):
+        assert f"its licence {licence!r} does not let it" in str(objection("trial@1", terms, non_commercial=said))
