@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/make_env.sh
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/make_env.sh $(VENV)
 
 train: $(STAMP) ## Train and compare on this machine: a local Ray, the main job, a table, models that answer
-	@$(BIN)/coat train $(CONFIG)
+	@$(BIN)/coat train --local $(CONFIG)
 
 test: $(STAMP) ## Run all tests
 	@$(BIN)/python -m pytest

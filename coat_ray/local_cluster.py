@@ -20,10 +20,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from coat_ray.cluster import LIGHT, OBJECT_STORE_BYTES, logical_cpus, private_token
 from coat_ray.processes import end, end_marked, spawn
@@ -45,8 +46,10 @@ class ClusterError(RuntimeError):
 class LocalCluster:
     """The Ray head of one state folder. Use it through :func:`local_cluster`."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, variables: Mapping[str, str] | None = None, cpus: int | None = None) -> None:
+        """A head of *cpus* logical CPUs; *variables*: further environment of every one of its processes."""
         self.state = state
+        self._variables, self._cpus = dict(variables or {}), cpus or logical_cpus()
         self.log = state / "head.log"
         self.mark = secrets.token_hex(8)
         self.url = ""
@@ -60,7 +63,7 @@ class LocalCluster:
         Raises:
             ClusterError: Ray ended or did not answer in time; the message quotes its log.
         """
-        self._clear_leftovers()
+        self.clear_leftovers()
         port, agent, client = _free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
         self._temp.mkdir(mode=0o700)
@@ -70,7 +73,7 @@ class LocalCluster:
             *("--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)),
             *("--dashboard-agent-listen-port", str(agent), "--ray-client-server-port", str(client)),
             *("--min-worker-port", "0", "--max-worker-port", "0", "--temp-dir", str(self._temp)),
-            *("--num-cpus", str(logical_cpus()), "--object-store-memory", str(OBJECT_STORE_BYTES)),
+            *("--num-cpus", str(self._cpus), "--object-store-memory", str(OBJECT_STORE_BYTES)),
         ]
         with self.log.open("wb") as log:
             self._head = spawn(command, self._environment(), log)
@@ -97,6 +100,32 @@ class LocalCluster:
         if code:
             raise ClusterError("the job failed; what it said is above")
 
+    def ray_serve_deploy(self, config: Path) -> None:
+        """Give Ray Serve its configuration; the applications start in the background.
+
+        Raises:
+            ClusterError: Serve refuses it.
+        """
+        command = [sys.executable, "-m", "ray.serve.scripts", "deploy", "--address", self.url, str(config)]
+        log = self.state / "deploy.log"
+        with log.open("wb") as file:
+            client = spawn(command, self._environment(), file)
+            try:
+                code = client.wait()
+            finally:
+                end(client, STOP_SECONDS)
+        if code:
+            raise ClusterError(f"Ray Serve refuses {config}; the end of {log}:\n{_tail(log)}")
+
+    def failed_applications(self) -> dict[str, str]:
+        """The applications that Ray Serve cannot start, and the last line of what it says of each."""
+        found = self._ask("/api/serve/applications/")["applications"]
+        failed = {name: app for name, app in found.items() if app["status"] in ("DEPLOY_FAILED", "UNHEALTHY")}
+        said = {
+            name: [app["message"], *(d["message"] for d in app["deployments"].values())] for name, app in failed.items()
+        }
+        return {name: "".join(messages).strip().splitlines()[-1] for name, messages in said.items()}
+
     def stop(self, *, keep_logs: bool) -> None:
         """End every process of this head and remove its session; with *keep_logs* Ray's logs are saved first."""
         if self._head:
@@ -111,21 +140,31 @@ class LocalCluster:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
         ports = {"AUTOSCALER_METRIC_PORT": "0", "DASHBOARD_METRIC_PORT": "0"}
-        return {**inherited, **LIGHT, **self._token, **ports, "PATH": path, "PYTHONUNBUFFERED": "1", MARK: self.mark}
+        ours = {"PATH": path, "PYTHONUNBUFFERED": "1", "RAY_API_SERVER_ADDRESS": self.url, MARK: self.mark}
+        return {**inherited, **LIGHT, **self._token, **ports, **self._variables, **ours}
 
     def _wait_until_ready(self) -> None:
-        token = Path(self._token["RAY_AUTH_TOKEN_PATH"]).read_text()
-        request = urllib.request.Request(f"{self.url}/api/version", headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - loopback
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self._head is None or self._head.poll() is not None:
+            if not self.lives():
                 raise ClusterError(f"Ray ended while it started; the end of {self.log}:\n{_tail(self.log)}")
-            with suppress(OSError), urllib.request.urlopen(request, timeout=5):  # noqa: S310 - loopback
+            with suppress(OSError):
+                self._ask("/api/version")
                 return
             time.sleep(0.3)
         raise ClusterError(f"Ray did not answer within {START_SECONDS} s; the end of {self.log}:\n{_tail(self.log)}")
 
-    def _clear_leftovers(self) -> None:
+    def lives(self) -> bool:
+        """Whether the head runs."""
+        return self._head is not None and self._head.poll() is None
+
+    def _ask(self, path: str) -> Any:
+        token = Path(self._token["RAY_AUTH_TOKEN_PATH"]).read_text()
+        request = urllib.request.Request(f"{self.url}{path}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - loopback
+            return json.load(answer)
+
+    def clear_leftovers(self) -> None:
         """End what a killed owner left behind; our lock says that no owner lives."""
         try:
             left = json.loads((self.state / "head.json").read_text())
@@ -143,8 +182,10 @@ class LocalCluster:
 
 
 @contextmanager
-def local_cluster(state: Path | None = None) -> Iterator[LocalCluster]:
-    """A started cluster that is stopped at the end, whatever happens.
+def local_cluster(
+    state: Path | None = None, variables: Mapping[str, str] | None = None, cpus: int | None = None
+) -> Iterator[LocalCluster]:
+    """A started :class:`LocalCluster` that is stopped at the end, whatever happens.
 
     Raises:
         ClusterError: Ray does not start, or another process runs a cluster with this state folder.
@@ -153,7 +194,7 @@ def local_cluster(state: Path | None = None) -> Iterator[LocalCluster]:
     state.mkdir(parents=True, exist_ok=True)
     keep_logs = False
     with _lock(state / "lock"):
-        cluster = LocalCluster(state)
+        cluster = LocalCluster(state, variables, cpus)
         try:
             cluster.start()
             yield cluster
@@ -198,7 +239,7 @@ def _lock(path: Path) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             raise ClusterError(
-                f"process {file.read().strip()} runs a job with the local Ray of {path.parent}; wait for it or end it"
+                f"process {file.read().strip()} uses the local Ray of {path.parent}; wait for it or end it"
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))

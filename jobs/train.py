@@ -36,7 +36,6 @@ def main() -> None:
     """Parse and run; errors that a person can act on end in one sentence and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the run")
-    parser.add_argument("--no-evaluation", action="store_true", help="train only")
     parser.add_argument("overrides", nargs="*", help="key.sub=value")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -45,7 +44,7 @@ def main() -> None:
         console.width = LOG_WIDTH
     try:
         config = load_config(arguments.config, RunConfig, arguments.overrides)
-        run_in_turn(config, Storage.default(), console, evaluate=not arguments.no_evaluation)
+        run_in_turn(config, Storage.default(), console)
     except KeyboardInterrupt:
         console.print("interrupted; the same command continues from the newest checkpoint")
         raise SystemExit(INTERRUPTED) from None
@@ -56,7 +55,7 @@ def main() -> None:
         raise SystemExit(2) from error
 
 
-def run_in_turn(config: RunConfig, storage: Storage, console: Console, *, evaluate: bool) -> list[RunResult]:
+def run_in_turn(config: RunConfig, storage: Storage, console: Console) -> list[RunResult]:
     """Run with a lease of the platform, where there is one; a run that gave way waits here for its next turn.
 
     Raises:
@@ -67,7 +66,7 @@ def run_in_turn(config: RunConfig, storage: Storage, console: Console, *, evalua
         try:
             with lease(config, lambda line: console.print(line, markup=False), waiting) as held:
                 waiting = held.run
-                results = run(config, storage, console, held.give_way, evaluate=evaluate)
+                results = run(config, storage, console, held.give_way)
                 held.result["models"] = [result.model for result in results]
                 return results
         except GaveWay:
@@ -77,12 +76,7 @@ def run_in_turn(config: RunConfig, storage: Storage, console: Console, *, evalua
 
 
 def run(
-    config: RunConfig,
-    storage: Storage,
-    console: Console,
-    give_way: threading.Event | None = None,
-    *,
-    evaluate: bool = True,
+    config: RunConfig, storage: Storage, console: Console, give_way: threading.Event | None = None
 ) -> list[RunResult]:
     """Prepare the corpus, make what targets are missing, train each arm, compare, say where things lie.
 
@@ -94,7 +88,7 @@ def run(
     give_way = give_way or threading.Event()
     with connect():
         results = _train(config, corpus, storage, console, give_way)
-    if evaluate:
+    if config.evaluation.compare:
         with giving_way(give_way):
             _compare(config, storage, results, console)
     for result in results:

@@ -1,14 +1,12 @@
-"""The platform's API as one process of its own: ``python -m serve.service --port 8000 --cpus 16 --gpus 4``.
+"""The platform's API without Ray: ``python -m serve.service --port 8000 --cpus 16 --gpus 4``.
 
-It keeps nothing in memory that matters: killed and started again, it goes on from the database. While it lives it looks
-at the queue once a second.
+For a cluster whose jobs are all started with ``ray job submit``: it grants leases and starts nothing. It keeps nothing in
+memory that matters: killed and started again, it goes on from the database.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
-import threading
 
 import uvicorn
 
@@ -18,10 +16,7 @@ from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.scheduling.demand import Resources
 from serve.access import Platform
 from serve.platform_api import build_app
-
-logger = logging.getLogger(__name__)
-
-LOOK_EVERY_S = 1.0
+from serve.rounds import LOOK_EVERY_S, keep_doing
 
 
 def main() -> None:
@@ -36,24 +31,13 @@ def main() -> None:
     capacity = Resources(arguments.cpus, arguments.gpus)
     database = Database.open(storage_root=storage.root)
     ledger = Ledger(database, lambda: capacity)
-    stopped = threading.Event()
-    looking = threading.Thread(target=_look, args=(ledger, stopped), daemon=True, name="ledger")
-    looking.start()
+    stopped = keep_doing(ledger.tick, LOOK_EVERY_S)
     try:
         app = build_app(Platform(database, ledger, storage))
         uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
     finally:
         stopped.set()
-        looking.join()
         database.close()
-
-
-def _look(ledger: Ledger, stopped: threading.Event) -> None:
-    while not stopped.wait(LOOK_EVERY_S):
-        try:
-            ledger.tick()
-        except Exception:
-            logger.exception("looking at the queue failed; the next look comes in a second")
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def test_training_submits_the_main_job(coat, monkeypatch):
     monkeypatch.setattr("coat_ray.local_cluster.main", lambda job: submitted.append(job) or 0)
     assert coat("train", EMBEDDED, "seed=3", "--no-evaluation")[0] == 0
     assert submitted == [
-        ["python", "jobs/train.py", "--config", str(EMBEDDED), "seed=3", "--no-evaluation"],
+        ["python", "jobs/train.py", "--config", str(EMBEDDED), "seed=3", "evaluation.compare=false"],
     ]
 
 

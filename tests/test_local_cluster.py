@@ -66,7 +66,7 @@ def test_an_interrupted_job_leaves_nothing_and_a_second_one_is_refused_meanwhile
     second = _start(project, tmp_path, "python", "jobs/small.py")
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert f"process {run.pid} runs a job" in output
+    assert f"process {run.pid} uses the local Ray" in output
     run.send_signal(signal.SIGTERM)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130

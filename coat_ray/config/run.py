@@ -28,6 +28,7 @@ Arm = Literal["sft", "coat"]
 class EvaluationConfig(Section):
     """Held-out evaluation after training."""
 
+    compare: bool = Field(True, description="compare base and arms when training is over")
     max_rows_per_task: int | None = Field(None, ge=1)
     disturbed_rows_per_task: int | None = Field(50, ge=1, description="questions asked of each disturbed block")
     batch_rows: int = Field(64, ge=1)

@@ -141,7 +141,8 @@ class Ledger:
         for lease, row in held:
             alive = self._start_within if row.state is RunState.STARTING else self._dead_after
             if lease.heartbeat_at < now - alive:
-                self._end_of_dead_driver(session, lease, row)
+                silent = f"no sign of life since {lease.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
+                self._end_of_dead_driver(session, lease, row, silent, lease.heartbeat_at)
         session.flush()
         queued = session.scalars(select(RunRow).where(RunRow.state == RunState.QUEUED)).all()
         leases = session.execute(select(LeaseRow, RunRow).join(RunRow, RunRow.id == LeaseRow.run)).all()
@@ -234,6 +235,14 @@ class Ledger:
             self._tick(session)
             return to_run(row)
 
+    def died(self, run: str, attempt: int, reason: str) -> None:
+        """Take a lease back whose job is known to be gone; nothing where that attempt holds none any more."""
+        with self.database.begin() as session:
+            lease, row = session.get(LeaseRow, run), session.get(RunRow, run)
+            if lease is not None and row is not None and row.attempts == attempt:
+                self._end_of_dead_driver(session, lease, row, reason, self._clock())
+                self._tick(session)
+
     def stop(self, run: str, *, actor: Principal) -> Run:
         """End a waiting run at once; ask a running one to checkpoint and end.
 
@@ -276,12 +285,11 @@ class Ledger:
             now=now,
         )
 
-    def _end_of_dead_driver(self, session: Session, lease: LeaseRow, row: RunRow) -> None:
-        """A driver that is silent: its run waits again where the platform can start it, else it has failed."""
+    def _end_of_dead_driver(self, session: Session, lease: LeaseRow, row: RunRow, reason: str, until: datetime) -> None:
+        """A driver that is gone: its run waits again where the platform can start it, else it has failed."""
         row.deaths += 1
-        silent = f"no sign of life since {lease.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
         outcome = RunState.QUEUED if row.again and row.deaths < MAX_DEATHS else RunState.FAILED
-        self._end(session, lease, row, outcome, reason=silent, now=lease.heartbeat_at)
+        self._end(session, lease, row, outcome, reason=reason, now=until)
 
 
 def _known(session: Session, tenant: str, key: str | None) -> RunRow | None:

@@ -62,7 +62,8 @@ def test_a_run_ends_with_a_comparison_and_models_that_answer_and_starts_only_onc
     assert records["coat"].scores
     assert [r.state for r in RunRegistry(storage).list()] == ["done", "done"]
 
-    again = run(config, storage, Console(quiet=True), evaluate=False)
+    uncompared = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"compare": False})})
+    again = run(uncompared, storage, Console(quiet=True))
     assert [r.run_id for r in again] == [r.run_id for r in results]
     assert len(ModelRegistry(storage).list()) == 2
 

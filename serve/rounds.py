@@ -1,0 +1,27 @@
+"""What the platform does by itself, again and again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+MEASURE_EVERY_S = 60.0
+
+
+def keep_doing(work: Callable[[], object], every_s: float) -> threading.Event:
+    """Call *work* in the background, with pauses; setting the event that comes back ends it."""
+    stopped = threading.Event()
+    threading.Thread(target=_rounds, args=(work, every_s, stopped), daemon=True, name="rounds").start()
+    return stopped
+
+
+def _rounds(work: Callable[[], object], every_s: float, stopped: threading.Event) -> None:
+    while not stopped.wait(every_s):
+        try:
+            work()
+        except Exception:
+            logger.exception("a round of the platform failed; the next one comes in %g s", every_s)
