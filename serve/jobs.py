@@ -15,12 +15,14 @@ from coat_ray.storage import Storage, private_write
 from coat_ray.tenancy.ledger import Lease, Ledger
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import PLATFORM
-from coat_ray.tenancy.runs import Run, list_runs
+from coat_ray.tenancy.runs import HOLDING, Run, list_runs
 
 logger = logging.getLogger(__name__)
 
 ENTRYPOINTS: Mapping[RunKind, tuple[str, ...]] = {RunKind.RUN: (sys.executable, "jobs/train.py")}
 """What a run of each kind starts. A caller gives a configuration and never a command."""
+
+ENDED_JOB = frozenset({"STOPPED", "SUCCEEDED", "FAILED", "LOST"})
 
 
 class Cluster(Protocol):
@@ -30,6 +32,10 @@ class Cluster(Protocol):
         """Start a job. An id that is taken already is an error."""
         ...
 
+    def get_job_status(self, job_id: str) -> str:
+        """PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED; an id that is not known is a RuntimeError."""
+        ...
+
     def get_job_logs(self, job_id: str) -> str:
         """What a job printed so far."""
         ...
@@ -37,7 +43,10 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Starts the job of every lease that has none yet. It may be killed at any point and started again."""
+    """Starts the job of every lease that has none yet, and takes back the lease of a job that is no more.
+
+    It may be killed at any point and started again.
+    """
 
     ledger: Ledger
     storage: Storage
@@ -46,14 +55,33 @@ class Dispatcher:
     platform_url: str
 
     def step(self) -> list[str]:
-        """Decide, and start what is to be started; gives the ids of the runs."""
+        """Decide, take back what ended without a word, start what is to be started; gives the ids of the started."""
         self.ledger.tick()
+        held = self._held()
+        for run in held:
+            self._take_back(run)
+        return [run.id for run in held if run.state is RunState.STARTING and self._start(run)]
+
+    def _held(self) -> list[Run]:
         with self.ledger.database.read() as session:
-            starting = list_runs(session, actor=PLATFORM, state=RunState.STARTING, limit=1000)
-        return [run.id for run in starting if self._start(run)]
+            return [run for state in HOLDING for run in list_runs(session, actor=PLATFORM, state=state, limit=1000)]
+
+    def _take_back(self, run: Run) -> None:
+        """A job gives its lease back before it ends: one that ended and still holds it, or that is lost, has died."""
+        if not run.again or run.ray_job_id != _submission(run):
+            return
+        try:
+            status = str(self.cluster.get_job_status(run.ray_job_id))
+        except RuntimeError as error:
+            if "does not exist" not in str(error):
+                logger.warning("Ray does not say how the job of run %s is: %s", run.id, error)
+                return
+            status = "LOST"
+        if status in ENDED_JOB:
+            self.ledger.died(run.id, run.attempts, f"its job ended without a word ({status})")
 
     def _start(self, run: Run) -> bool:
-        submission = f"{run.id}-{run.attempts}"
+        submission = _submission(run)
         lease = self.ledger.lease_of(run.id)
         if lease is None or not run.again or run.ray_job_id == submission:
             return False
@@ -84,3 +112,8 @@ class Dispatcher:
             "COAT_PLATFORM": self.platform_url,
             LEASE_FILE: str(proof),
         }
+
+
+def _submission(run: Run) -> str:
+    """The Ray job of a run's present attempt."""
+    return f"{run.id}-{run.attempts}"
