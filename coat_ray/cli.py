@@ -12,7 +12,23 @@ import typer
 from typer.core import TyperGroup
 
 from coat_ray import __version__
-from coat_ray.commands import ask, config, encode, evaluate, experts, records, targets, train
+from coat_ray.commands import (
+    ask,
+    audit,
+    config,
+    encode,
+    evaluate,
+    experts,
+    keys,
+    login,
+    platform,
+    records,
+    runs,
+    targets,
+    tenants,
+    train,
+    usage,
+)
 
 
 def _on_demand(module: str) -> type[TyperGroup]:
@@ -51,8 +67,17 @@ app.command()(ask.ask)
 app.command()(encode.encode)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
-app.add_typer(records.runs, name="runs")
+app.command()(platform.up)
+app.command()(platform.down)
+app.command()(login.login)
+app.command()(login.logout)
+app.command()(login.whoami)
+app.add_typer(runs.app, name="runs")
 app.add_typer(records.models, name="models")
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(keys.app, name="keys")
+app.command()(usage.usage)
+app.command()(audit.audit)
 
 
 def _version(wanted: bool) -> None:

@@ -112,6 +112,17 @@ class Client:
         found = _remembered()
         return cls.open(found["url"], os.environ.get(KEY) or found["key"]) if found else None
 
+    @classmethod
+    def required(cls) -> Self:
+        """The platform that a person works with, for what there is nowhere else.
+
+        Raises:
+            PlatformError: none is configured.
+        """
+        if (client := cls.configured()) is None:
+            raise PlatformError("no platform is configured: `coat up` starts one here, `coat login URL` names another")
+        return client
+
     def get(self, path: str, **params: Any) -> Any:
         """Read something; parameters that are None are left out, lists are repeated."""
         return _content(self._send("GET", path, repeatable=True, params=_given(params)))

@@ -17,8 +17,10 @@ RAY_SETTINGS = {**LIGHT, "RAY_AUTH_MODE": "disabled", "RAY_DATA_DISABLE_PROGRESS
 
 @pytest.fixture
 def coat_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A private, empty ``$COAT_HOME``."""
+    """A private, empty ``$COAT_HOME``, and no platform."""
     folder = tmp_path / "coat"
+    monkeypatch.delenv("COAT_PLATFORM", raising=False)
+    monkeypatch.delenv("COAT_API_KEY", raising=False)
     monkeypatch.setenv("COAT_HOME", str(folder))
     return folder
 

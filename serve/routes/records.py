@@ -10,6 +10,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from coat_ray.tenancy import audit
+from coat_ray.tenancy.audit_export import to_csv as audit_csv
 from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.tables import Outcome
 from coat_ray.tenancy.usage_report import COLUMNS, Column, to_csv, usage_totals
@@ -48,15 +49,19 @@ class AuditFilter(BaseModel):
     before: int | None = Field(None, ge=0, lt=2**63)
     limit: int = Field(100, ge=1, le=1000)
     tenant: str | None = Field(None, max_length=63)
+    form: Literal["json", "csv"] = Field("json", alias="format")
 
 
-@router.get("/audit")
-def audited(wanted: Annotated[AuditFilter, Query()], asking: Asking) -> dict[str, Any]:
+@router.get("/audit", response_model=None)
+def audited(wanted: Annotated[AuditFilter, Query()], asking: Asking) -> dict[str, Any] | PlainTextResponse:
     """Changes and denials, newest first: of the caller's tenant for its admins, of all for an owner."""
     with asking.recorded("audit"):
         asking.principal.require(Role.ADMIN, asking.principal.tenant, "read the audit log")
         owner = asking.principal.role is Role.OWNER
         whose = wanted.tenant if owner else asking.acting_in(wanted.tenant)
         with asking.platform.database.read() as session:
-            page = audit.query(session, **(wanted.model_dump() | {"tenant": whose}))
-    return {"data": [line.to_json() for line in page.records], "next_before": page.next_before}
+            page = audit.query(session, **(wanted.model_dump(exclude={"form"}) | {"tenant": whose}))
+    lines = [line.to_json() for line in page.records]
+    if wanted.form == "csv":
+        return PlainTextResponse(audit_csv(lines), media_type="text/csv")
+    return {"data": lines, "next_before": page.next_before}

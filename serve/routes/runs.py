@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from coat_ray.config import RunConfig, validate
 from coat_ray.leasing.footprint import resources_of
@@ -16,7 +16,9 @@ from coat_ray.tenancy.ledger import Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.runs import Run, get_run, list_runs
 from serve.access import Asking, Caller
+from serve.arms import arms_of
 from serve.confine import check_confined
+from serve.printed import Follower, last_lines, printed
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -76,23 +78,34 @@ def stopped(run_id: str, asking: Asking) -> dict[str, Any]:
         return asking.platform.ledger.stop(run_id, actor=asking.principal).to_json()
 
 
+Step = Annotated[str, StringConstraints(pattern=r"^([a-z]{1,16}:)?-?[0-9]{1,12}$")]
+
+
 @router.get("/{run_id}/metrics")
-def metrics(run_id: str, asking: Asking, after: Annotated[int, Query(ge=-1)] = -1) -> dict[str, Any]:
-    """Metrics of every arm that the run's configuration names, after a step."""
+def metrics(
+    run_id: str, asking: Asking, after: Annotated[list[Step] | None, Query(max_length=8)] = None
+) -> dict[str, Any]:
+    """Metrics of every arm that has begun, in the order of training; *after* a step, ``STEP`` or ``ARM:STEP``."""
     run = _found(run_id, asking)
-    registry = RunRegistry(asking.platform.storage.tenant(run.tenant))
-    known = {record.arm: record.id for record in registry.list() if record.config == run.config}
-    rows = {arm: read_metrics(registry.metrics(record)) for arm, record in known.items()}
-    return {"data": {arm: [row for row in part if row["step"] > after] for arm, part in rows.items()}}
+    storage = asking.platform.storage.tenant(run.tenant)
+    seen = {arm: int(step) for arm, _, step in (text.rpartition(":") for text in after or ())}
+    data = {}
+    for arm, record in arms_of(run, storage).items():
+        start = seen.get(arm, seen.get("", -1))
+        data[arm] = [row for row in read_metrics(RunRegistry(storage).metrics(record.id)) if row["step"] > start]
+    return {"data": data}
 
 
 @router.get("/{run_id}/logs", response_class=PlainTextResponse)
-def logs(run_id: str, asking: Asking, tail: Annotated[int, Query(ge=1, le=100_000)] = 1000) -> PlainTextResponse:
-    """The last lines of what the run's job printed."""
+def logs(
+    run_id: str, asking: Asking, tail: Annotated[int, Query(ge=1, le=100_000)] = 1000, follow: bool = False
+) -> Response:
+    """The last lines of what the run's job printed; with *follow*, then every further one until the run has ended."""
     run = _found(run_id, asking)
-    cluster = asking.platform.cluster
-    text = cluster.get_job_logs(run.ray_job_id) if cluster is not None and run.ray_job_id else ""
-    return PlainTextResponse("\n".join(text.splitlines()[-tail:]))
+    if follow:
+        lines = Follower(asking.platform, asking.principal, run_id, tail).lines()
+        return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
+    return PlainTextResponse(last_lines(printed(asking.platform, run), tail))
 
 
 def _found(run_id: str, asking: Caller) -> Run:

@@ -4,75 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from coat_ray.client import Client, PlatformError
-from coat_ray.config import RunConfig
+from coat_ray.client import PlatformError
 from coat_ray.leasing import keeper
-from coat_ray.leasing.footprint import resources_of
 from coat_ray.leasing.keeper import GaveWay, giving_way, lease
-from coat_ray.storage import Storage
-from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.keys import create_key
 from coat_ray.tenancy.ledger import Ledger
-from coat_ray.tenancy.roles import PLATFORM, Role
 from coat_ray.tenancy.scheduling.demand import Resources
-from coat_ray.tenancy.tenants import create_tenant
-from serve.access import Platform
-from serve.platform_api import build_app
-
-CONFIG = RunConfig.model_validate(
-    {"name": "trial", "stages": [{"name": "one", "steps": 2}], "resources": {"train_workers": 2}}
-)
-ONE_RUN = resources_of(CONFIG)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-class Service:
-    """The API on a free port, with room for one run, and a key of each of two tenants."""
-
-    def __init__(self, folder: Path) -> None:
-        self.database = Database.open(f"sqlite:///{folder / 'coat.db'}")
-        self.keys = {}
-        with self.database.begin() as session:
-            for tenant in ("speech", "music"):
-                create_tenant(session, tenant, actor=PLATFORM)
-                self.keys[tenant] = create_key(session, role=Role.MEMBER, tenant=tenant, actor=PLATFORM).text
-        self.room = 1
-        ledger = Ledger(self.database, lambda: Resources(self.room * ONE_RUN.cpus, 0))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        app = build_app(Platform(self.database, ledger, Storage(folder)))
-        port = int(self.url.rpartition(":")[2])
-        self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.thread.start()
-        wait_until(lambda: self.server.started)
-
-    def client(self, tenant: str) -> Client:
-        return Client.open(self.url, self.keys[tenant])
-
-    def states(self, tenant: str = "speech") -> list[str]:
-        return [run["state"] for run in self.client(tenant).get("/runs")["data"]]
-
-    def close(self) -> None:
-        self.server.should_exit = True
-        self.thread.join()
-        self.database.close()
+from tests.serve.served import CONFIG, Service, wait_until
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ ROUTES: dict[tuple[str, str], tuple[dict[str, Any] | None, dict[str, int]]] = {
     ("GET", "/leases/{run_id}"): (None, STOP),
     ("POST", "/leases/{run_id}/heartbeat"): (TOKEN, LOST),
     ("POST", "/leases/{run_id}/release"): (TOKEN | {"outcome": "done"}, LOST),
+    ("GET", "/me"): (None, LIST),
     ("GET", "/tenants"): (None, LIST),
     ("POST", "/tenants"): ({"name": "new"}, OWNERS | {"owner": 201, "stranger": 403}),
     ("DELETE", "/tenants/{name}"): (None, OWNERS),

@@ -1,0 +1,77 @@
+"""The platform's API on a free port of this machine, in a thread, for whoever asks it over HTTP."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from coat_ray.client import Client
+from coat_ray.config import RunConfig
+from coat_ray.leasing.footprint import resources_of
+from coat_ray.storage import Storage
+from coat_ray.tenancy.database import Database
+from coat_ray.tenancy.keys import create_key
+from coat_ray.tenancy.ledger import Ledger
+from coat_ray.tenancy.roles import PLATFORM, Role
+from coat_ray.tenancy.scheduling.demand import Resources
+from coat_ray.tenancy.tenants import create_tenant
+from serve.access import Platform
+from serve.jobs import Cluster
+from serve.platform_api import build_app
+
+CONFIG = RunConfig.model_validate(
+    {"name": "trial", "stages": [{"name": "one", "steps": 2}], "resources": {"train_workers": 2}}
+)
+ONE_RUN = resources_of(CONFIG)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Service:
+    """The API with room for one run; a key of a member of each of two tenants, of an admin, of the owner."""
+
+    def __init__(self, folder: Path, cluster: Cluster | None = None) -> None:
+        self.storage = Storage(folder)
+        self.database = Database.open(storage_root=folder)
+        self.keys: dict[str, str] = {}
+        with self.database.begin() as session:
+            for tenant in ("speech", "music"):
+                create_tenant(session, tenant, actor=PLATFORM)
+                self.keys[tenant] = create_key(session, role=Role.MEMBER, tenant=tenant, actor=PLATFORM).text
+            self.keys["admin"] = create_key(session, role=Role.ADMIN, tenant="speech", actor=PLATFORM).text
+            self.keys["owner"] = create_key(session, role=Role.OWNER, tenant=None, actor=PLATFORM).text
+        self.room = 1
+        self.ledger = Ledger(self.database, lambda: Resources(self.room * ONE_RUN.cpus, 0))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        app = build_app(Platform(self.database, self.ledger, self.storage, cluster))
+        self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        wait_until(lambda: self.server.started)
+
+    def client(self, who: str) -> Client:
+        return Client.open(self.url, self.keys[who])
+
+    def states(self, who: str = "speech") -> list[str]:
+        return [run["state"] for run in self.client(who).get("/runs")["data"]]
+
+    def submit(self, who: str = "speech") -> str:
+        return str(self.client(who).post("/runs", {"config": CONFIG.model_dump(mode="json")})["id"])
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+        self.database.close()
