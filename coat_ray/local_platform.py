@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import OmegaConf
 
 from coat_ray.local_cluster import ClusterError, LocalCluster, local_cluster
 from coat_ray.provenance import git_label
@@ -173,11 +173,11 @@ def _keep(port: int, cpus: int | None) -> None:
 
 def _rendered(state: Path, port: int, url: str) -> Path:
     """The shipped configuration of Ray Serve with this platform's port."""
-    config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
-    config["http_options"]["port"] = port
-    config["applications"][0]["args"]["url"] = url
+    config = OmegaConf.load(CONFIG)
+    config.http_options.port = port
+    config.applications[0].args.url = url
     rendered = state / "serve.yaml"
-    atomic_write(rendered, yaml.safe_dump(config))
+    atomic_write(rendered, OmegaConf.to_yaml(config))
     return rendered
 
 

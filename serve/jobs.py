@@ -57,14 +57,13 @@ class Dispatcher:
     def step(self) -> list[str]:
         """Decide, take back what ended without a word, start what is to be started; gives the ids of the started."""
         self.ledger.tick()
-        held = self._held()
-        for run in held:
+        for run in self._runs(*HOLDING):
             self._take_back(run)
-        return [run.id for run in held if run.state is RunState.STARTING and self._start(run)]
+        return [run.id for run in self._runs(RunState.STARTING) if self._start(run)]
 
-    def _held(self) -> list[Run]:
+    def _runs(self, *states: RunState) -> list[Run]:
         with self.ledger.database.read() as session:
-            return [run for state in HOLDING for run in list_runs(session, actor=PLATFORM, state=state, limit=1000)]
+            return [run for state in states for run in list_runs(session, actor=PLATFORM, state=state, limit=1000)]
 
     def _take_back(self, run: Run) -> None:
         """A job gives its lease back before it ends: one that ended and still holds it, or that is lost, has died."""

@@ -1,7 +1,7 @@
 """The platform's API without Ray: ``python -m serve.service --port 8000 --cpus 16 --gpus 4``.
 
-For a cluster whose jobs are all started with ``ray job submit``: it grants leases and starts nothing. It keeps nothing in
-memory that matters: killed and started again, it goes on from the database.
+For a cluster whose jobs are all started with ``ray job submit``: it grants leases and starts nothing. It keeps nothing
+in memory that matters: killed and started again, it goes on from the database.
 """
 
 from __future__ import annotations

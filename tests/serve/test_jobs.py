@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from coat_ray.tenancy.ledger_tables import RunState
 from serve.jobs import Dispatcher
 from tests.serve.conftest import World
 
@@ -18,6 +19,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self.submitted: dict[str, dict[str, Any]] = {}
+        self.status: dict[str, str] = {}
         self.refuse = False
 
     def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, object]) -> str:
@@ -27,6 +29,14 @@ class Jobs:
             raise RuntimeError(f"Job with submission_id {submission_id} already exists.")
         self.submitted[submission_id] = {"entrypoint": entrypoint, "runtime_env": runtime_env}
         return submission_id
+
+    def get_job_status(self, job_id: str) -> str:
+        status = self.status.get(job_id, "RUNNING")
+        if status == "LOST":
+            raise RuntimeError(f"Job {job_id} does not exist")
+        if not status.isupper():
+            raise RuntimeError(status)
+        return status
 
     def get_job_logs(self, job_id: str) -> str:
         return job_id
@@ -86,3 +96,42 @@ def test_a_job_that_waits_for_its_lease_by_itself_is_not_started(world: World, j
     assert world.ask("POST", "/leases", json=body).status_code == 201
     assert dispatcher(world, jobs).step() == []
     assert jobs.submitted == {}
+
+
+def test_a_run_whose_job_is_gone_waits_again_and_gets_another(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    dispatcher(world, jobs).step()
+    for attempt, ended in enumerate(("FAILED", "LOST", "STOPPED"), start=1):
+        jobs.status[f"{run}-{attempt}"] = ended
+        assert dispatcher(world, jobs).step() == [run]
+        assert list(jobs.submitted)[-1] == f"{run}-{attempt + 1}"
+    assert world.ask("GET", f"/runs/{run}").json()["attempts"] == 4
+
+
+def test_a_run_whose_jobs_die_again_and_again_is_given_up_and_says_so(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    for attempt in range(1, 6):
+        assert dispatcher(world, jobs).step() == [run]
+        jobs.status[f"{run}-{attempt}"] = "FAILED"
+    assert dispatcher(world, jobs).step() == []
+    found = world.ask("GET", f"/runs/{run}").json()
+    assert (found["state"], found["reason"]) == ("failed", "its job ended without a word (FAILED)")
+
+
+def test_a_job_that_ended_properly_is_not_taken_for_dead(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    dispatcher(world, jobs).step()
+    lease = world.platform.ledger.lease_of(run)
+    assert lease is not None
+    world.platform.ledger.release(run, lease.token, RunState.DONE)
+    jobs.status[f"{run}-1"] = "SUCCEEDED"
+    assert dispatcher(world, jobs).step() == []
+    assert world.ask("GET", f"/runs/{run}").json()["state"] == "done"
+
+
+def test_a_ray_that_does_not_answer_about_a_job_takes_nothing_back(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    dispatcher(world, jobs).step()
+    jobs.status[f"{run}-1"] = "no agent is alive"
+    assert dispatcher(world, jobs).step() == []
+    assert world.ask("GET", f"/runs/{run}").json()["state"] == "starting"
