@@ -8,13 +8,13 @@ and nothing is lost.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
@@ -38,6 +38,9 @@ START_WITHIN = timedelta(minutes=10)
 
 MAX_DEATHS = 5
 """Attempts of a run that may end without a word before it is given up."""
+
+
+_WITHOUT_JSON = (defer(RunRow.config), defer(RunRow.result))  # a decision over 10,000 runs needs none of them
 
 
 class LeaseLost(RuntimeError):
@@ -137,15 +140,14 @@ class Ledger:
 
     def _tick(self, session: Session) -> Decision:
         now = self._clock()
-        held = session.execute(select(LeaseRow, RunRow).join(RunRow, RunRow.id == LeaseRow.run)).all()
-        for lease, row in held:
+        for lease, row in _leases(session):
             alive = self._start_within if row.state is RunState.STARTING else self._dead_after
             if lease.heartbeat_at < now - alive:
                 silent = f"no sign of life since {lease.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
                 self._end_of_dead_driver(session, lease, row, silent, lease.heartbeat_at)
         session.flush()
-        queued = session.scalars(select(RunRow).where(RunRow.state == RunState.QUEUED)).all()
-        leases = session.execute(select(LeaseRow, RunRow).join(RunRow, RunRow.id == LeaseRow.run)).all()
+        queued = session.scalars(select(RunRow).where(RunRow.state == RunState.QUEUED).options(*_WITHOUT_JSON)).all()
+        leases = _leases(session)
         by_id = {row.id: row for row in queued}
         decision = decide(
             now.timestamp(),
@@ -290,6 +292,11 @@ class Ledger:
         row.deaths += 1
         outcome = RunState.QUEUED if row.again and row.deaths < MAX_DEATHS else RunState.FAILED
         self._end(session, lease, row, outcome, reason=reason, now=until)
+
+
+def _leases(session: Session) -> Sequence[tuple[LeaseRow, RunRow]]:
+    joined = select(LeaseRow, RunRow).join(RunRow, RunRow.id == LeaseRow.run).options(*_WITHOUT_JSON)
+    return [(lease, row) for lease, row in session.execute(joined)]
 
 
 def _known(session: Session, tenant: str, key: str | None) -> RunRow | None:

@@ -54,7 +54,7 @@ def get_quota(session: Session, tenant: str) -> Quota:
     Raises:
         TenantNotFound: no such tenant.
     """
-    return Quota.model_validate({name: getattr(_row(session, tenant), name) for name in Quota.model_fields})
+    return _to_quota(_row(session, tenant))
 
 
 def all_quotas(session: Session) -> dict[str, Quota]:
@@ -62,7 +62,7 @@ def all_quotas(session: Session) -> dict[str, Quota]:
     rows = session.scalars(
         select(QuotaRow).join(TenantRow).where(TenantRow.closed_at.is_(None)).order_by(QuotaRow.tenant)
     )
-    return {row.tenant: Quota.model_validate({name: getattr(row, name) for name in Quota.model_fields}) for row in rows}
+    return {row.tenant: _to_quota(row) for row in rows}
 
 
 def set_quota(session: Session, tenant: str, quota: Quota, *, actor: Principal, now: datetime | None = None) -> None:
@@ -80,6 +80,10 @@ def set_quota(session: Session, tenant: str, quota: Quota, *, actor: Principal, 
         setattr(row, name, value)
     detail = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
     audit.record(session, actor, "quota.set", f"tenant/{tenant}", tenant=tenant, detail=detail, now=now)
+
+
+def _to_quota(row: QuotaRow) -> Quota:
+    return Quota.model_validate({name: getattr(row, name) for name in Quota.model_fields})
 
 
 def _row(session: Session, tenant: str) -> QuotaRow:

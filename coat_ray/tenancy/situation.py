@@ -35,6 +35,7 @@ def tenant_shares(session: Session, names: Iterable[str], now: datetime) -> list
     shares = []
     for name in sorted(names):
         quota = open_tenants.get(name) or get_quota(session, name)
+        used_up = quota.accelerator_hours is not None and check_month(session, name, now=now) is not None
         shares.append(
             TenantShare(
                 name=name,
@@ -43,7 +44,7 @@ def tenant_shares(session: Session, names: Iterable[str], now: datetime) -> list
                 max_gpus=quota.gpus,
                 max_runs=quota.running_runs,
                 max_trials=quota.trials,
-                suspended=name not in open_tenants or check_month(session, name, now=now) is not None,
+                suspended=name not in open_tenants or used_up,
             )
         )
     return shares
