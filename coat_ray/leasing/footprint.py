@@ -1,13 +1,13 @@
-"""What a run needs of a cluster at once, as its configuration says."""
+"""What a run needs of a cluster at once, as its configuration says: what its lease grants, and what bounds it.
+
+Ray Train starts exactly ``train_workers`` workers with exactly these resources; Ray Data gets the rest as its limit.
+"""
 
 from __future__ import annotations
 
 from coat_ray.config import RunConfig
-from coat_ray.targets.pools import decoding_cpus, pools_of
+from coat_ray.targets.pools import SERVICE_CPUS, most_of
 from coat_ray.tenancy.scheduling.demand import Resources
-
-SERVICE_CPUS = 1.0
-"""Ray Data's readers and writers, and Ray Train's controller."""
 
 
 def resources_of(config: RunConfig) -> Resources:
@@ -15,11 +15,7 @@ def resources_of(config: RunConfig) -> Resources:
     wanted = config.resources
     workers = wanted.train_workers
     training = Resources(workers * wanted.cpus_per_worker, workers * wanted.gpus_per_worker)
-    encoding = Resources()
-    if config.experts:
-        encoding = Resources(decoding_cpus(wanted))
-        for pool in pools_of(wanted, sorted(config.experts)):
-            encoding += Resources(pool.max_actors * pool.cpus, pool.max_actors * pool.gpus)
+    encoding = Resources(*most_of(wanted, sorted(config.experts))) if config.experts else Resources()
     if wanted.stream_targets:
         return training + encoding + Resources(SERVICE_CPUS)
     return Resources(max(training.cpus, encoding.cpus) + SERVICE_CPUS, max(training.gpus, encoding.gpus))

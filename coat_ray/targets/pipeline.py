@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionResources, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from coat_ray.audio import AudioLimits
@@ -23,7 +23,7 @@ from coat_ray.config import ResourcesConfig
 from coat_ray.targets.decode import Claim, Decoder, work_table
 from coat_ray.targets.plan import Claims, ClipWork, make_blocks
 from coat_ray.targets.pool import ExpertPool, ExpertTask, LoadExpert
-from coat_ray.targets.pools import Pool, is_shared, pools_of
+from coat_ray.targets.pools import SERVICE_CPUS, Pool, is_shared, most_of, pools_of
 
 _MAX_RESTARTS = 20  # of one actor: a process that dies while it starts must not start forever
 _MAX_RETRIES = 2
@@ -85,7 +85,7 @@ class Pipeline:
     ) -> Iterator[pa.Table]:
         self._check_cluster()
         decoder = Decoder({task.name: task.sample_rate for task in self.tasks}, self.limits, claim)
-        with _ray_data(may_lose=may_lose, ordered=frames):
+        with _ray_data(self._share(), may_lose=may_lose, ordered=frames):
             tables = ray.data.from_blocks([work_table(block) for block in blocks])
             encode = self._shared if is_shared(self.resources) else self._apart
             outcomes = encode(tables, decoder, frames=frames)
@@ -113,6 +113,11 @@ class Pipeline:
 
     def _pools(self) -> list[Pool]:
         return pools_of(self.resources, [task.role for task in self.tasks])
+
+    def _share(self) -> ExecutionResources:
+        """What the run's lease holds for this: Ray Data may not take more, whatever the cluster has."""
+        cpus, gpus = most_of(self.resources, [task.role for task in self.tasks])
+        return ExecutionResources(cpu=cpus + SERVICE_CPUS, gpu=gpus)
 
     def _pooled(
         self,
@@ -196,10 +201,12 @@ def _cause(error: RayError) -> str:
 
 
 @contextmanager
-def _ray_data(may_lose: int, *, ordered: bool) -> Iterator[None]:
-    """Ray Data without its bars and notes, which speak of blocks and fill a job's log; it may lose so many blocks."""
+def _ray_data(limits: ExecutionResources, may_lose: int, *, ordered: bool) -> Iterator[None]:
+    """Ray Data within limits, without its bars and notes, which fill a job's log; it may lose so many blocks."""
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
-    kept_order, context.execution_options.preserve_order = context.execution_options.preserve_order, ordered
+    options = context.execution_options
+    before_limits, before_order = options.resource_limits, options.preserve_order
+    options.resource_limits, options.preserve_order = limits, ordered
     settings = {"enable_progress_bars": False, "print_on_execution_start": False, "max_errored_blocks": may_lose}
     before, level = {name: getattr(context, name) for name in settings}, logger.level
     for name, value in settings.items():
@@ -213,5 +220,5 @@ def _ray_data(may_lose: int, *, ordered: bool) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(context, name, value)
-        context.execution_options.preserve_order = kept_order
+        options.resource_limits, options.preserve_order = before_limits, before_order
         logger.setLevel(level)

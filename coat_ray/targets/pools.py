@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from coat_ray.config import PoolConfig, ResourcesConfig
 
+SERVICE_CPUS = 1.0
+"""Ray Data's own tasks beside the pools, and Ray Train's controller."""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -39,6 +42,9 @@ def pools_of(wanted: ResourcesConfig, roles: Sequence[str]) -> list[Pool]:
     ]
 
 
-def decoding_cpus(wanted: ResourcesConfig) -> float:
-    """CPUs of the tasks that decode for pools that do not."""
-    return 0.0 if is_shared(wanted) else wanted.decode_tasks * wanted.encode_cpus
+def most_of(wanted: ResourcesConfig, roles: Sequence[str]) -> tuple[float, float]:
+    """CPUs and GPUs of all pools at their largest and of the tasks that decode for them."""
+    pools = pools_of(wanted, roles)
+    decoding = 0.0 if is_shared(wanted) else wanted.decode_tasks * wanted.encode_cpus
+    cpus = decoding + sum(pool.max_actors * pool.cpus for pool in pools)
+    return cpus, sum(pool.max_actors * pool.gpus for pool in pools)
