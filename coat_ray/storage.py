@@ -86,6 +86,10 @@ class Storage:
         """Model records and adapters of one tenant."""
         return self.root / "models" / tenant
 
+    def holds(self, path: Path) -> bool:
+        """Whether *path*, which is named under this root, lies there itself and behind no link."""
+        return path.resolve() == self.root.resolve() / path.relative_to(self.root)
+
 
 def atomic_write(path: Path | str, data: bytes | str) -> None:
     """Write *data* under a temporary name in the same folder, flush it to disk, rename it over *path*.

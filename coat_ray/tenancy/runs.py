@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coat_ray.tenancy.ledger_tables import RunKind, RunRow, RunState
+from coat_ray.tenancy.ledger_tables import RunKind, RunRow, RunState, ShareKind
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.scheduling.demand import Resources
+from coat_ray.tenancy.sharing import is_shared
 
 ENDED = (RunState.DONE, RunState.FAILED, RunState.STOPPED)
 HOLDING = (RunState.STARTING, RunState.RUNNING, RunState.YIELDING)
@@ -55,14 +56,14 @@ class Run:
         return plain | {"resources": {"cpus": self.resources.cpus, "gpus": self.resources.gpus}}
 
 
-def get_run(session: Session, run_id: str, *, actor: Principal) -> Run:
-    """One run of the actor's tenant, or any for the platform's owner.
+def get_run(session: Session, run_id: str, *, actor: Principal, shared: bool = False) -> Run:
+    """One run of the actor's tenant, or any for the platform's owner; with *shared* (to read) also what others share.
 
     Raises:
         RunNotFound: no such run, or one of another tenant, which the actor must not learn about.
     """
     row = session.get(RunRow, run_id)
-    if row is None or not actor.may(Role.VIEWER, row.tenant):
+    if row is None or not (actor.may(Role.VIEWER, row.tenant) or (shared and _shared(session, row, actor))):
         raise RunNotFound(run_id)
     return to_run(row)
 
@@ -84,6 +85,10 @@ def list_runs(
     if before is not None:
         wanted = wanted.where(RunRow.submitted_at < before)
     return [to_run(row) for row in session.scalars(wanted)]
+
+
+def _shared(session: Session, row: RunRow, actor: Principal) -> bool:
+    return actor.tenant is not None and is_shared(session, row.tenant, ShareKind.RUN, row.id, actor.tenant)
 
 
 def to_run(row: RunRow) -> Run:

@@ -64,11 +64,11 @@ class Share:
 
 def grant(
     session: Session,
+    owner: str,
     kind: ShareKind,
     name: str,
-    *,
-    owner: str,
     grantee: str,
+    *,
     actor: Principal,
     detail: Mapping[str, Any] | None = None,
     now: datetime | None = None,
@@ -77,9 +77,9 @@ def grant(
 
     Args:
         session: from `Database.begin`.
+        owner: whose.
         kind: what it is.
         name: which; the caller has made sure that it is there.
-        owner: whose.
         grantee: with whom.
         actor: who grants.
         detail: for the audit log, for example the terms that were accepted with it.
@@ -96,7 +96,7 @@ def grant(
     other = session.get(TenantRow, grantee)
     if other is None or other.closed_at is not None:
         raise TenantNotFound(grantee)  # without its neighbours: tenants are not shown to each other
-    row = session.scalar(select(ShareRow).where(_names(kind, name, owner), ShareRow.grantee == grantee, _in_force()))
+    row = session.scalar(select(ShareRow).where(_names(owner, kind, name), ShareRow.grantee == grantee, _in_force()))
     if row is None:
         now = now or utc_now()
         row = ShareRow(
@@ -146,15 +146,13 @@ def shared_with(session: Session, grantee: str) -> list[Share]:
     return _listed(session, ShareRow.grantee == grantee)
 
 
-def is_shared(session: Session, kind: ShareKind, name: str, *, owner: str, grantee: str | None = None) -> bool:
-    """Whether a grant is in force: to *grantee*, or with None to anybody."""
-    wanted = select(ShareRow.id).where(_names(kind, name, owner), _in_force())
-    if grantee is not None:
-        wanted = wanted.where(ShareRow.grantee == grantee)
-    return session.scalar(wanted.limit(1)) is not None
+def is_shared(session: Session, owner: str, kind: ShareKind, name: str, grantee: str) -> bool:
+    """Whether *grantee* may read it now."""
+    wanted = select(ShareRow.id).where(_names(owner, kind, name), ShareRow.grantee == grantee, _in_force())
+    return session.scalar(wanted) is not None
 
 
-def check_unshared(session: Session, kind: ShareKind, name: str, *, owner: str) -> None:
+def check_unshared(session: Session, owner: str, kind: ShareKind, name: str) -> None:
     """Pass what nobody else may read.
 
     Raises:
@@ -170,7 +168,7 @@ def _listed(session: Session, *conditions: ColumnElement[bool]) -> list[Share]:
     return [_to_share(row) for row in session.scalars(wanted)]
 
 
-def _names(kind: ShareKind, name: str, owner: str) -> ColumnElement[bool]:
+def _names(owner: str, kind: ShareKind, name: str) -> ColumnElement[bool]:
     return (ShareRow.owner == owner) & (ShareRow.kind == kind) & (ShareRow.name == name)
 
 

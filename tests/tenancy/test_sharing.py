@@ -26,12 +26,12 @@ MODEL = (ShareKind.MODEL, "trial@1")
 
 def granted(database, kind=ShareKind.MODEL, name="trial@1", *, grantee="music", actor=ADMIN, **more):
     with database.begin() as session:
-        return grant(session, kind, name, owner="speech", grantee=grantee, actor=actor, now=NOW, **more)
+        return grant(session, "speech", kind, name, grantee, actor=actor, now=NOW, **more)
 
 
 def in_force(database, kind=ShareKind.MODEL, name="trial@1", *, owner="speech", grantee="music"):
     with database.read() as session:
-        return is_shared(session, kind, name, owner=owner, grantee=grantee)
+        return is_shared(session, owner, kind, name, grantee)
 
 
 def lines(database):
@@ -127,9 +127,9 @@ def test_nobody_to_share_with_is_said_without_naming_other_tenants(database, clo
 def test_what_is_shared_is_not_removed_under_its_readers(database):
     share = granted(database)
     with database.read() as session:
-        check_unshared(session, ShareKind.MODEL, "trial@2", owner="speech")
+        check_unshared(session, "speech", ShareKind.MODEL, "trial@2")
         with pytest.raises(StillShared, match="model 'trial@1' is shared with music"):
-            check_unshared(session, *MODEL, owner="speech")
+            check_unshared(session, "speech", *MODEL)
     with database.begin() as session:
         revoke(session, share.id, actor=ADMIN)
-        check_unshared(session, *MODEL, owner="speech")
+        check_unshared(session, "speech", *MODEL)
