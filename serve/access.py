@@ -18,6 +18,7 @@ from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.rates import take
 from coat_ray.tenancy.roles import Principal, Role
 from serve.jobs import Cluster
+from serve.uploads import DEFAULT_BOUNDS, Bounds
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Platform:
     ledger: Ledger
     storage: Storage
     cluster: Cluster | None = None
+    uploads: Bounds = DEFAULT_BOUNDS
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy.orm import Session
+
 from coat_ray.config import ConfigError, RunConfig
+from coat_ray.corpus.builtin import BUILTIN
+from coat_ray.tenancy.corpora import corpus_exists
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 HUB_ID = re.compile(rf"{NAME.pattern}/{NAME.pattern}")
@@ -18,14 +22,29 @@ def check_confined(config: RunConfig) -> None:
     Raises:
         ConfigError: naming the key, and what may stand there.
     """
-    if not NAME.fullmatch(config.corpus.name):
-        raise ConfigError(f"corpus.name: {config.corpus.name!r} is no name of a corpus; register its folder first")
+    name = config.corpus.name
+    if not (NAME.fullmatch(name) or HUB_ID.fullmatch(name)):  # NAME, or OWNER/NAME of a shared one
+        raise ConfigError(f"corpus.name: {name!r} is no name of a corpus; upload or register its folder first")
     _check_weights("backbone.weights", config.backbone.weights)
     for role, expert in config.experts.items():
         _check_weights(f"experts.{role}.weights", expert.weights)
     uri = config.tracking.mlflow
     if uri is not None and not uri.startswith(("http://", "https://")):
         raise ConfigError(f"tracking.mlflow: {uri!r} is not the address of a server: http://… or https://…")
+
+
+def check_corpus(session: Session, tenant: str, config: RunConfig) -> None:
+    """Refuse a corpus that the tenant's jobs would not find; one of another tenant is one that there is not.
+
+    Raises:
+        ConfigError: naming the key, and what may stand there.
+    """
+    name = config.corpus.name
+    if name not in BUILTIN and not corpus_exists(session, tenant, name):
+        raise ConfigError(
+            f"corpus.name: no corpus {name!r}; give a built-in one ({', '.join(sorted(BUILTIN))}) "
+            "or one that `coat corpora list` shows"
+        )
 
 
 def _check_weights(key: str, value: str) -> None:

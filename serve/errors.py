@@ -11,14 +11,18 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from coat_ray.config import ConfigError
+from coat_ray.tenancy.corpora import CorpusExists, CorpusInUse, CorpusNotFound
 from coat_ray.tenancy.errors import AuthenticationFailed, Denied, Forbidden, KeyNotFound, TenantExists, TenantNotFound
 from coat_ray.tenancy.ledger import LeaseLost
 from coat_ray.tenancy.runs import RunNotFound
 from coat_ray.tenancy.times import utc_now
+from serve.uploads import UnknownArchive, UploadBusy, UploadTooLarge
 
 logger = logging.getLogger(__name__)
 
-NOT_FOUND = (RunNotFound, TenantNotFound, KeyNotFound)
+NOT_FOUND = (CorpusNotFound, RunNotFound, TenantNotFound, KeyNotFound)
+
+CONFLICTS = (CorpusExists, CorpusInUse, LeaseLost, TenantExists, UploadBusy)
 
 
 def error(status: int, message: str, code: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
@@ -33,14 +37,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AuthenticationFailed, _unauthenticated)
     app.add_exception_handler(Forbidden, _forbidden)
     app.add_exception_handler(Denied, _denied)
-    app.add_exception_handler(LeaseLost, _conflict)
-    app.add_exception_handler(TenantExists, _conflict)
+    for conflict in CONFLICTS:
+        app.add_exception_handler(conflict, _conflict)
+    app.add_exception_handler(UploadTooLarge, _too_large)
+    app.add_exception_handler(UnknownArchive, _unknown_kind)
     app.add_exception_handler(ConfigError, _invalid)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ValueError, _invalid)
-    for kind in NOT_FOUND:
-        app.add_exception_handler(kind, _missing)
+    for missing in NOT_FOUND:
+        app.add_exception_handler(missing, _missing)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -65,6 +71,14 @@ async def _missing(_: Request, problem: Exception) -> JSONResponse:
 
 async def _conflict(_: Request, problem: Exception) -> JSONResponse:
     return error(409, str(problem), "conflict")
+
+
+async def _too_large(_: Request, problem: Exception) -> JSONResponse:
+    return error(413, str(problem), "too_large")
+
+
+async def _unknown_kind(_: Request, problem: Exception) -> JSONResponse:
+    return error(415, str(problem), "unsupported_media_type")
 
 
 async def _invalid(_: Request, problem: Exception) -> JSONResponse:

@@ -1,9 +1,10 @@
-"""Corpora that ship inside the package, and the way from a corpus' name to its folder."""
+"""Corpora that ship inside the package, and the way from any corpus' name to its folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -17,24 +18,43 @@ MANIFESTS = ("train.jsonl", "validation.jsonl", "test.jsonl")
 BUILTIN = {"soundworld-mini": ("coat_ray.corpus.soundworld", "mini.zip")}
 """name -> (package, archive)"""
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHARED = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
+
 
 def corpus_folder(name_or_path: str | Path, storage: Storage) -> Path:
     """Folder with train.jsonl, validation.jsonl and test.jsonl; a built-in corpus is unpacked at first use.
 
+    A name means a built-in corpus, else one that is registered in this storage, ``owner/name`` one that is shared with
+    its tenant; what is none of these is a path.
+
     Raises:
-        ManifestError: neither a built-in corpus nor a folder with the three manifests.
+        ManifestError: none of these, or a folder without the three manifests.
     """
-    if str(name_or_path) in BUILTIN:
-        return _unpacked(str(name_or_path), storage)
-    folder = Path(name_or_path)
+    name = str(name_or_path)
+    if name in BUILTIN:
+        return _unpacked(name, storage)
+    folder = _registered(name, storage) or Path(name_or_path)
     if not folder.is_dir():
         raise ManifestError(
-            f"no corpus {str(name_or_path)!r}: give a folder or a built-in corpus ({', '.join(sorted(BUILTIN))})"
+            f"no corpus {name!r}: give a built-in corpus ({', '.join(sorted(BUILTIN))}), a registered one "
+            "(`coat corpora list`), or a folder"
         )
     missing = [manifest for manifest in MANIFESTS if not (folder / manifest).is_file()]
     if missing:
         raise ManifestError(f"corpus {folder} lacks {', '.join(missing)}")
     return folder
+
+
+def _registered(name: str, storage: Storage) -> Path | None:
+    """The folder of a corpus of the platform; its jobs have their tenant's root as storage."""
+    if _NAME.fullmatch(name):
+        folder = storage.corpora / name
+    elif _SHARED.fullmatch(name):
+        folder = storage.root / "shared" / "corpora" / name
+    else:
+        return None
+    return folder if folder.is_dir() else None
 
 
 def _unpacked(name: str, storage: Storage) -> Path:

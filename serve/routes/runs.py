@@ -17,7 +17,7 @@ from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.runs import Run, get_run, list_runs
 from serve.access import Asking, Caller
 from serve.arms import arms_of
-from serve.confine import check_confined
+from serve.confine import check_confined, check_corpus
 from serve.printed import Follower, last_lines, printed
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -44,6 +44,9 @@ def submit(asked: RunRequest, asking: Asking, key: Key = None, tenant: Tenant = 
     with asking.recorded("run"):
         config = validate(asked.config, RunConfig, origin="config")
         check_confined(config)
+        whose = asking.acting_in(tenant)
+        with asking.platform.database.read() as session:
+            check_corpus(session, whose, config)
         what = Submission(
             kind=RunKind.RUN,
             name=config.name,
@@ -52,7 +55,7 @@ def submit(asked: RunRequest, asking: Asking, key: Key = None, tenant: Tenant = 
             priority=asked.priority,
             idempotency_key=key,
         )
-        return asking.platform.ledger.submit(what, actor=asking.principal, tenant=asking.acting_in(tenant)).to_json()
+        return asking.platform.ledger.submit(what, actor=asking.principal, tenant=whose).to_json()
 
 
 @router.get("")
