@@ -103,19 +103,28 @@ class LocalCluster:
     def ray_serve_deploy(self, config: Path) -> None:
         """Give Ray Serve its configuration; the applications start in the background.
 
+        Asked again a few times, because on a busy machine the part of Ray that takes it comes up, and drops
+        connections, after the rest answers.
+
         Raises:
             ClusterError: Serve refuses it.
         """
-        command = [sys.executable, "-m", "ray.serve.scripts", "deploy", "--address", self.url, str(config)]
         log = self.state / "deploy.log"
+        for pause in (1, 3, 9, None):
+            if self._deployed(config, log):
+                return
+            if pause is not None:
+                time.sleep(pause)
+        raise ClusterError(f"Ray Serve refuses {config}; the end of {log}:\n{_tail(log)}")
+
+    def _deployed(self, config: Path, log: Path) -> bool:
+        command = [sys.executable, "-m", "ray.serve.scripts", "deploy", "--address", self.url, str(config)]
         with log.open("wb") as file:
             client = spawn(command, self._environment(), file)
             try:
-                code = client.wait()
+                return client.wait() == 0
             finally:
                 end(client, STOP_SECONDS)
-        if code:
-            raise ClusterError(f"Ray Serve refuses {config}; the end of {log}:\n{_tail(log)}")
 
     def failed_applications(self) -> dict[str, str]:
         """The applications that Ray Serve cannot start, and the last line of what it says of each."""
