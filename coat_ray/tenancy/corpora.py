@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.columns import NAME_LENGTH
 from coat_ray.tenancy.errors import Denied
-from coat_ray.tenancy.ledger_tables import CorpusRow, RunRow
+from coat_ray.tenancy.ledger_tables import CorpusRow, RunRow, ShareKind
 from coat_ray.tenancy.limits import check_storage
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.runs import ENDED
+from coat_ray.tenancy.sharing import check_unshared, is_shared
 from coat_ray.tenancy.tables import UsageKind
 from coat_ray.tenancy.times import utc_now
 from coat_ray.tenancy.usage import record_event
@@ -152,9 +153,11 @@ def remove_corpus(session: Session, name: str, *, actor: Principal, tenant: str,
         CorpusNotFound: no such corpus, or one of another tenant.
         Forbidden: the actor is no admin of the tenant.
         CorpusInUse: a run that waits or holds a lease names it.
+        StillShared: others may read it.
     """
     row = _row(session, name, actor, tenant)
     actor.require(Role.ADMIN, tenant, "remove corpora")
+    check_unshared(session, tenant, ShareKind.CORPUS, name)
     _check_unused(session, tenant, name)
     corpus = _to_corpus(row)
     _count(session, row, -row.storage_bytes, "removed", now)
@@ -164,8 +167,11 @@ def remove_corpus(session: Session, name: str, *, actor: Principal, tenant: str,
 
 
 def corpus_exists(session: Session, tenant: str, name: str) -> bool:
-    """Whether a tenant's jobs may name this corpus."""
-    return session.get(CorpusRow, (tenant, name)) is not None
+    """Whether a tenant's jobs may name this corpus: ``name`` of its own, ``owner/name`` shared with it."""
+    owner, _, own = name.rpartition("/")
+    if owner and not is_shared(session, owner, ShareKind.CORPUS, own, tenant):
+        return False
+    return session.get(CorpusRow, (owner or tenant, own)) is not None
 
 
 def _row(session: Session, name: str, actor: Principal, tenant: str) -> CorpusRow:
