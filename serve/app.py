@@ -6,6 +6,7 @@ and it goes on from the database. Several replicas decide one after the other, a
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.scheduling.demand import Resources
+from coat_ray.tenancy.storage_meter import measure_all
 from serve.access import Platform
 from serve.jobs import Dispatcher
 from serve.platform_api import build_app
-from serve.rounds import LOOK_EVERY_S, keep_doing
+from serve.rounds import LOOK_EVERY_S, MEASURE_EVERY_S, keep_doing
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_REQUESTS = 128
@@ -52,6 +54,7 @@ def platform(arguments: dict[str, Any]) -> Application:
         ledger = Ledger(database, capacity)
         cluster = JobSubmissionClient()
         keep_doing(Dispatcher(ledger, storage, cluster, ROOT, options.url).step, LOOK_EVERY_S)
+        keep_doing(partial(measure_all, database, storage), MEASURE_EVERY_S)
         return build_app(Platform(database, ledger, storage, cluster))
 
     deployment = ray_serve.deployment(

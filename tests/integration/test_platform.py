@@ -118,6 +118,18 @@ def test_a_borrower_gives_way_to_another_team_and_goes_on_exactly_although_its_d
     assert adapter(platform, "speech", 1) == adapter(platform, "music", 1)
 
 
+def test_a_run_goes_on_exactly_when_the_platform_ends_and_starts_again_under_it(platform: OwnPlatform) -> None:
+    vision = platform.team("vision")
+    run = submitted(vision, 1)
+    until(lambda: step(vision, run) > 0)
+    platform.coat("down")
+    assert processes(platform) == []
+    platform.up()
+    until(lambda: state(vision, run) in ("done", "failed"))
+    assert vision.get(f"/runs/{run}")["attempts"] == 2
+    assert adapter(platform, "vision", 1) == adapter(platform, "music", 1)
+
+
 def test_what_was_used_is_counted_and_the_end_leaves_no_process(platform: OwnPlatform) -> None:
     used = platform.coat("usage", "--json", key=platform.keys["speech"])
     assert "cpu_seconds" in used
