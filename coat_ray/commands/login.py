@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ def login(
     url: Annotated[str, typer.Argument(metavar="URL", help="The platform, such as http://127.0.0.1:8000")],
 ) -> None:
     """Remember a platform and your key for it. The key is asked for, or read from standard input; never an argument."""
-    from coat_ray.client import Client, remember  # noqa: PLC0415 - `coat --help` must be instant
+    from coat_ray.client import PLATFORM, Client, remember  # noqa: PLC0415 - `coat --help` must be instant
 
     key = typer.prompt("API key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     client = Client.open(url, key.strip() or " ")  # without a key the answer would be about a missing one
@@ -24,6 +25,8 @@ def login(
     file = remember(url, key.strip())
     if url.startswith("http://") and not url.startswith(LOOPBACK):
         typer.echo("http:// to another machine: whoever listens on the way reads the key; use https://", err=True)
+    if os.environ.get(PLATFORM):
+        typer.echo(f"{PLATFORM} is set in this shell and wins over what is kept here", err=True)
     typer.echo(f"{_sentence(who, client.url)}; kept in {file}")
 
 

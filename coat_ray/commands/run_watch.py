@@ -10,12 +10,14 @@ from coat_ray.client import Client, PlatformError, part
 from coat_ray.commands.run_view import total_steps
 from coat_ray.registry.metrics import expert_terms
 
-LOOK_EVERY_S = 3.0
+LOOK_EVERY_S = 5.0
 SILENT_S = 600.0
 """A platform that does not answer for so long is given up; while it starts again, the run goes on."""
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 ENDED = ("done", "failed", "stopped")
+WAITING = ("queued", "starting")
+"""Nothing is logged then, and every request counts against the tenant's rate."""
 
 
 def watch(client: Client, run_id: str, show: Callable[[str], None]) -> int:
@@ -74,6 +76,8 @@ class _Watched:
         ended = run["state"] in ENDED
         if not ended:
             self._say(state_line(run))
+        if run["state"] in WAITING:
+            return
         after = [f"{arm}:{step}" for arm, step in self.seen.items()]
         for arm, rows in self.client.get(f"{self.place}/metrics", after=after)["data"].items():
             for row in rows if arm in self.seen else rows[-1:]:

@@ -68,10 +68,28 @@ class Service:
     def states(self, who: str = "speech") -> list[str]:
         return [run["state"] for run in self.client(who).get("/runs")["data"]]
 
-    def submit(self, who: str = "speech") -> str:
-        return str(self.client(who).post("/runs", {"config": CONFIG.model_dump(mode="json")})["id"])
+    def submit(self, who: str = "speech", config: RunConfig = CONFIG) -> str:
+        return str(self.client(who).post("/runs", {"config": config.model_dump(mode="json")})["id"])
 
     def close(self) -> None:
         self.server.should_exit = True
         self.thread.join()
         self.database.close()
+
+
+class Printed:
+    """A cluster that starts nothing; what its jobs print is put here."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, str] = {}
+
+    def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, object]) -> str:
+        raise RuntimeError("nothing is started here")
+
+    def get_job_status(self, job_id: str) -> str:
+        return "RUNNING"
+
+    def get_job_logs(self, job_id: str) -> str:
+        if job_id not in self.logs:
+            raise RuntimeError(f"Job {job_id} does not exist")
+        return self.logs[job_id]
