@@ -46,6 +46,8 @@ class Bounds:
     """What one upload may be, whatever the tenant's quota leaves. Larger corpora go through the inbox."""
 
     archive_bytes: int = 20 * 2**30
+    wrapping_bytes: int = 64 * 2**20
+    """What an archive may have beside the content of its files, which alone counts against the quota."""
     unpacked_bytes: int = 50 * 2**30
     files: int = 100_000
     manifest_bytes: int = 128 * 2**20
@@ -147,7 +149,7 @@ class Upload:
         most = self._place.bounds.archive_bytes
         if num_bytes > most:
             raise UploadTooLarge(f"an upload has at most {most:,} bytes; a larger corpus goes through the inbox")
-        self._quota.allow(num_bytes)
+        self._quota.allow(num_bytes, beside=self._place.bounds.wrapping_bytes)
 
     def _allow_unpacked(self, num_bytes: int) -> None:
         most = self._place.bounds.unpacked_bytes
@@ -167,8 +169,9 @@ class _Quota:
         self._credit = known.storage_bytes if known else 0
         self._left = self._now_left()
 
-    def allow(self, num_bytes: int) -> None:
-        if self._left is None or num_bytes <= self._left:
+    def allow(self, num_bytes: int, beside: int = 0) -> None:
+        """Pass what the quota leaves room for, and *beside* more."""
+        if self._left is None or num_bytes <= self._left + beside:
             return
         with self._place.database.read() as session:
             denial = check_storage(session, self._place.tenant, num_bytes=max(0, num_bytes - self._credit))

@@ -102,13 +102,13 @@ def _check_manifests(sizes: Mapping[str, int], max_bytes: int | None) -> None:
 def _read(folder: Path, name: str) -> Manifest:
     try:
         manifest = read_manifest(folder / name)
-        _ = manifest.fingerprint  # a number that is none shows here
+        _ = manifest.fingerprint  # a value that has no JSON shows here
     except RecursionError:
         raise ManifestError(f"{name}: a row is nested too deeply") from None
     except ManifestError as error:
         raise ManifestError(str(error).replace(f"{folder}/", "")) from None
     except ValueError as error:
-        raise ManifestError(f"{name}: a value that is neither text nor a finite number ({error})") from None
+        raise ManifestError(f"{name}: a value that cannot be written as JSON ({error})") from None
     return manifest
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,9 +47,24 @@ class World:
         return answer.json()["id"]
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that has its tables; to make them takes longer than most tests."""
+    file = tmp_path_factory.mktemp("prepared") / "coat.db"
+    Database.open(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    database = Database.open(f"sqlite:///{tmp_path / 'coat.db'}")
+def world(tmp_path: Path, empty_database: Path) -> Iterator[World]:
+    with world_in(tmp_path, empty_database) as made:
+        yield made
+
+
+@contextmanager
+def world_in(folder: Path, empty_database: Path) -> Iterator[World]:
+    """The tenants speech and music, and keys, in a copy of an empty database."""
+    database = Database.open(f"sqlite:///{shutil.copy(empty_database, folder / 'coat.db')}")
     keys, ids = {"none": "", "malformed": "sk-123"}, {}
     with database.begin() as session:
         for tenant in ("speech", "music"):
@@ -60,7 +77,7 @@ def world(tmp_path: Path) -> Iterator[World]:
             made = create_key(session, role=role, tenant=tenant, actor=PLATFORM, expires_at=expiry, now=past)
             keys[name], ids[name] = made.text, made.key.id
         revoke_key(session, ids["revoked"], actor=PLATFORM)
-    platform = Platform(database, Ledger(database, lambda: Resources(8, 0)), Storage(tmp_path))
+    platform = Platform(database, Ledger(database, lambda: Resources(8, 0)), Storage(folder))
     with TestClient(build_app(platform), raise_server_exceptions=False) as client:
         yield World(platform, client, keys, ids)
     database.close()
