@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -16,6 +16,7 @@ from coat_ray.tenancy.errors import AuthenticationFailed, AuthenticationOutcome,
 from coat_ray.tenancy.keys import authenticate
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.rates import take
+from coat_ray.tenancy.request_count import RequestCount
 from coat_ray.tenancy.roles import Principal, Role
 from serve.jobs import Cluster
 from serve.uploads import DEFAULT_BOUNDS, Bounds
@@ -30,6 +31,7 @@ class Platform:
     storage: Storage
     cluster: Cluster | None = None
     uploads: Bounds = DEFAULT_BOUNDS
+    requests: RequestCount = field(default_factory=RequestCount)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def caller(request: Request) -> Caller:
         Denied: too many requests in this minute.
     """
     platform: Platform = request.app.state.platform
-    action = f"{request.method} {request.scope['route'].path}"
+    action = f"{request.method} {request.scope['route'].path_format}"
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     with refusals_recorded(platform.database, None, action, request.url.path):
         if scheme.lower() != "bearer" or not text:
@@ -85,6 +87,7 @@ def caller(request: Request) -> Caller:
         with found.recorded(request.url.path):
             if (denial := take(platform.database, principal.tenant)) is not None:
                 raise Denied(denial)
+        platform.requests.add(principal.tenant)
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+COUNT_EVERY_S = 10.0
 MEASURE_EVERY_S = 60.0
 
 

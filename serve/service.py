@@ -7,6 +7,7 @@ in memory that matters: killed and started again, it goes on from the database.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import uvicorn
 
@@ -16,7 +17,7 @@ from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.scheduling.demand import Resources
 from serve.access import Platform
 from serve.platform_api import build_app
-from serve.rounds import LOOK_EVERY_S, keep_doing
+from serve.rounds import COUNT_EVERY_S, LOOK_EVERY_S, keep_doing
 
 
 def main() -> None:
@@ -31,12 +32,17 @@ def main() -> None:
     capacity = Resources(arguments.cpus, arguments.gpus)
     database = Database.open(storage_root=storage.root)
     ledger = Ledger(database, lambda: capacity)
-    stopped = keep_doing(ledger.tick, LOOK_EVERY_S)
+    offered = Platform(database, ledger, storage)
+    rounds = [
+        keep_doing(ledger.tick, LOOK_EVERY_S),
+        keep_doing(partial(offered.requests.write, database), COUNT_EVERY_S),
+    ]
     try:
-        app = build_app(Platform(database, ledger, storage))
-        uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+        uvicorn.run(build_app(offered), host=arguments.host, port=arguments.port, log_level="warning")
     finally:
-        stopped.set()
+        for stopped in rounds:
+            stopped.set()
+        offered.requests.write(database)
         database.close()
 
 
