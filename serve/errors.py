@@ -11,18 +11,20 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from coat_ray.config import ConfigError
+from coat_ray.registry.models import ModelNotFound
 from coat_ray.tenancy.corpora import CorpusExists, CorpusInUse, CorpusNotFound
 from coat_ray.tenancy.errors import AuthenticationFailed, Denied, Forbidden, KeyNotFound, TenantExists, TenantNotFound
 from coat_ray.tenancy.ledger import LeaseLost
 from coat_ray.tenancy.runs import RunNotFound
+from coat_ray.tenancy.sharing import ShareNotFound, SharingRefused, StillShared
 from coat_ray.tenancy.times import utc_now
 from serve.uploads import UnknownArchive, UploadBusy, UploadTooLarge
 
 logger = logging.getLogger(__name__)
 
-NOT_FOUND = (CorpusNotFound, RunNotFound, TenantNotFound, KeyNotFound)
+NOT_FOUND = (CorpusNotFound, ModelNotFound, RunNotFound, ShareNotFound, TenantNotFound, KeyNotFound)
 
-CONFLICTS = (CorpusExists, CorpusInUse, LeaseLost, TenantExists, UploadBusy)
+CONFLICTS = (CorpusExists, CorpusInUse, LeaseLost, StillShared, TenantExists, UploadBusy)
 
 
 def error(status: int, message: str, code: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
@@ -37,6 +39,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AuthenticationFailed, _unauthenticated)
     app.add_exception_handler(Forbidden, _forbidden)
     app.add_exception_handler(Denied, _denied)
+    app.add_exception_handler(SharingRefused, _terms)
     for conflict in CONFLICTS:
         app.add_exception_handler(conflict, _conflict)
     app.add_exception_handler(UploadTooLarge, _too_large)
@@ -63,6 +66,10 @@ async def _denied(_: Request, problem: Exception) -> JSONResponse:
     wait = problem.denial.retry_after_s(utc_now())
     headers = {"Retry-After": str(wait)} if wait is not None else {"x-should-retry": "false"}
     return error(429, str(problem), "quota_exceeded", headers, limit=problem.denial.fields())
+
+
+async def _terms(_: Request, problem: Exception) -> JSONResponse:
+    return error(409, str(problem), "licence")
 
 
 async def _missing(_: Request, problem: Exception) -> JSONResponse:

@@ -16,6 +16,7 @@ from coat_ray.tenancy.ledger import Lease, Ledger
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import PLATFORM
 from coat_ray.tenancy.runs import HOLDING, Run, list_runs
+from serve.shared import place_shared
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Dispatcher:
         lease = self.ledger.lease_of(run.id)
         if lease is None or not run.again or run.ray_job_id == submission:
             return False
+        place_shared(self.ledger.database, self.storage, run.tenant)
         try:
             self.cluster.submit_job(
                 entrypoint=self._command(run),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from coat_ray import __version__
 from serve import errors
 from serve.access import Platform
-from serve.routes import corpora, leases, me, records, runs, tenants
+from serve.routes import corpora, leases, me, models, records, runs, shares, tenants
 
 PREFIX = "/api/v1"
 
@@ -27,7 +27,7 @@ def build_app(platform: Platform) -> FastAPI:
     app.state.platform = platform
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
-    for part in (runs, leases, corpora, tenants, me, records):
+    for part in (runs, leases, corpora, models, shares, tenants, me, records):
         api.include_router(part.router)
     app.include_router(api)
     app.add_api_route("/healthz", _healthy, tags=["health"])

@@ -68,7 +68,7 @@ class Follower:
     def _look(self) -> tuple[str, bool]:
         """What is new, in whole lines, and whether it was the last. Another attempt's log begins at its beginning."""
         with self.platform.database.read() as session:
-            run = get_run(session, self.run_id, actor=self.actor)
+            run = get_run(session, self.run_id, actor=self.actor, shared=True)
         ended = run.state in ENDED  # looked at before the log, so that the last lines are in it
         try:
             text = printed(self.platform, run)

@@ -113,4 +113,4 @@ def logs(
 
 def _found(run_id: str, asking: Caller) -> Run:
     with asking.recorded(f"run/{run_id}"), asking.platform.database.read() as session:
-        return get_run(session, run_id, actor=asking.principal)
+        return get_run(session, run_id, actor=asking.principal, shared=True)
