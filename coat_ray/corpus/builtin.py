@@ -51,7 +51,7 @@ def _registered(name: str, storage: Storage) -> Path | None:
     if _NAME.fullmatch(name):
         folder = storage.corpora / name
     elif _SHARED.fullmatch(name):
-        folder = storage.root / "shared" / "corpora" / name
+        folder = storage.shared / "corpora" / name
     else:
         return None
     return folder if folder.is_dir() else None

@@ -130,3 +130,44 @@ def test_own_folders_need_three_manifests(tmp_path: Path, folder: Path) -> None:
         corpus_folder(tmp_path, Storage(tmp_path))
     with pytest.raises(ManifestError, match=r"no corpus 'soundwrld'.*soundworld-mini"):
         corpus_folder("soundwrld", Storage(tmp_path))
+
+
+def laid(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for name in ("train.jsonl", "validation.jsonl", "test.jsonl"):
+        (folder / name).touch()
+    return folder
+
+
+def test_a_registered_corpus_is_found_by_its_name_before_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, here = Storage(tmp_path / "coat"), laid(tmp_path / "here" / "bells")
+    monkeypatch.chdir(tmp_path / "here")
+    assert corpus_folder("bells", storage) == Path("bells")
+    registered = laid(storage.corpora / "bells")
+    assert corpus_folder("bells", storage) == registered
+    assert corpus_folder("./bells", storage).resolve() == here
+
+
+def test_a_shared_corpus_is_found_by_its_owner_and_name_in_one_place_only(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    laid(storage.corpora / "music" / "bells")
+    laid(tmp_path / "tenants" / "music" / "corpora" / "bells")
+    with pytest.raises(ManifestError, match="no corpus 'music/bells'"):
+        corpus_folder("music/bells", storage)
+    shared = laid(storage.shared / "corpora" / "music" / "bells")
+    assert corpus_folder("music/bells", storage) == shared
+
+
+@pytest.mark.parametrize("name", ["..", "../corpora/bells", "music/../bells", "a/b/c", ""])
+def test_a_name_that_leads_elsewhere_is_no_registered_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    storage = Storage(tmp_path / "coat")
+    laid(storage.corpora / "bells")
+    laid(storage.shared / "corpora" / "bells")
+    with pytest.raises(ManifestError):
+        corpus_folder(name, storage)
