@@ -14,7 +14,7 @@ from coat_ray.config import ConfigError
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.tenancy.corpora import CorpusExists, CorpusInUse, CorpusNotFound
 from coat_ray.tenancy.errors import AuthenticationFailed, Denied, Forbidden, KeyNotFound, TenantExists, TenantNotFound
-from coat_ray.tenancy.ledger import LeaseLost
+from coat_ray.tenancy.leases import LeaseLost
 from coat_ray.tenancy.runs import RunNotFound
 from coat_ray.tenancy.sharing import ShareNotFound, SharingRefused, StillShared
 from coat_ray.tenancy.times import utc_now

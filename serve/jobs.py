@@ -12,7 +12,8 @@ from typing import Protocol
 
 from coat_ray.leasing.keeper import LEASE_FILE
 from coat_ray.storage import Storage, private_write
-from coat_ray.tenancy.ledger import Lease, Ledger
+from coat_ray.tenancy.leases import Lease
+from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import PLATFORM
 from coat_ray.tenancy.runs import HOLDING, Run, list_runs

@@ -8,43 +8,43 @@ and nothing is lost.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.errors import Denied
+from coat_ray.tenancy.leases import (
+    WITHOUT_JSON,
+    Lease,
+    all_leases,
+    ask,
+    count,
+    end,
+    end_of_dead_driver,
+    grant,
+    held_lease,
+    to_lease,
+)
 from coat_ray.tenancy.ledger_tables import LeaseRow, RunKind, RunRow, RunState
 from coat_ray.tenancy.limits import check_month
-from coat_ray.tenancy.roles import PLATFORM, Principal, Role
+from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.runs import ENDED, HOLDING, Run, RunNotFound, to_run
 from coat_ray.tenancy.scheduling.demand import Decision, Resources
 from coat_ray.tenancy.scheduling.fairness import PATIENCE, decide
 from coat_ray.tenancy.situation import running, tenant_shares, waiting
-from coat_ray.tenancy.tables import UsageKind
 from coat_ray.tenancy.times import utc_now
-from coat_ray.tenancy.usage import counted_until, record_interval
 
 DEAD_AFTER = timedelta(seconds=60)
-"""A lease without a heartbeat for so long is taken back."""
+"""A lease without a heartbeat for so long, while a ledger was there to hear it, is taken back."""
 
 START_WITHIN = timedelta(minutes=10)
 """The same for one whose process has not begun yet."""
-
-MAX_DEATHS = 5
-"""Attempts of a run that may end without a word before it is given up."""
-
-
-_WITHOUT_JSON = (defer(RunRow.config), defer(RunRow.result))  # a decision over 10,000 runs needs none of them
-
-
-class LeaseLost(RuntimeError):
-    """A lease that is no longer this process's: it must stop, as another attempt may be running."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,6 @@ class Submission:
     priority: int = 0
     again: bool = True
     idempotency_key: str | None = None
-
-
-@dataclass(frozen=True)
-class Lease:
-    """What a run holds. The token is its process's proof; it stands in no log."""
-
-    run: Run
-    resources: Resources
-    yield_asked: bool
-    token: str = field(repr=False)
 
 
 class Ledger:
@@ -98,6 +88,7 @@ class Ledger:
         """
         self.database, self._capacity, self._clock = database, capacity, clock
         self._dead_after, self._start_within, self._patience = dead_after, start_within, patience
+        self._began = clock()
 
     def submit(self, what: Submission, *, actor: Principal, tenant: str) -> Run:
         """Queue a run.
@@ -140,14 +131,14 @@ class Ledger:
 
     def _tick(self, session: Session) -> Decision:
         now = self._clock()
-        for lease, row in _leases(session):
+        for lease, row in all_leases(session):
             alive = self._start_within if row.state is RunState.STARTING else self._dead_after
-            if lease.heartbeat_at < now - alive:
+            if max(lease.heartbeat_at, self._began) < now - alive:  # nobody heard what came while nobody listened
                 silent = f"no sign of life since {lease.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
-                self._end_of_dead_driver(session, lease, row, silent, lease.heartbeat_at)
+                end_of_dead_driver(session, lease, row, silent, lease.heartbeat_at)
         session.flush()
-        queued = session.scalars(select(RunRow).where(RunRow.state == RunState.QUEUED).options(*_WITHOUT_JSON)).all()
-        leases = _leases(session)
+        queued = session.scalars(select(RunRow).where(RunRow.state == RunState.QUEUED).options(*WITHOUT_JSON)).all()
+        leases = all_leases(session)
         by_id = {row.id: row for row in queued}
         decision = decide(
             now.timestamp(),
@@ -160,41 +151,18 @@ class Ledger:
         for run, ticket in decision.tickets.items():
             by_id[run].ticket = ticket
         for run in decision.admit:
-            self._grant(session, by_id[run], now)
+            grant(session, by_id[run], now)
         for wanted in decision.yields:
-            self._ask(session, wanted.run, f"asked to make room for {wanted.makes_room_for}", now)
+            ask(session, wanted.run, f"asked to make room for {wanted.makes_room_for}", now)
         for run, reason in decision.reasons.items():
             by_id[run].reason = reason.text
         return decision
-
-    def _grant(self, session: Session, row: RunRow, now: datetime) -> None:
-        row.state, row.reason, row.ticket = RunState.STARTING, "", None
-        row.attempts += 1
-        session.add(
-            LeaseRow(
-                run=row.id,
-                tenant=row.tenant,
-                cpus=row.cpus,
-                gpus=row.gpus,
-                granted_at=now,
-                heartbeat_at=now,
-                yield_asked_at=None,
-                token=secrets.token_hex(32),
-            )
-        )
-        audit.record(session, PLATFORM, "lease.grant", f"run/{row.id}", tenant=row.tenant, now=now)
-
-    def _ask(self, session: Session, run: str, reason: str, now: datetime) -> None:
-        lease, row = session.get_one(LeaseRow, run), session.get_one(RunRow, run)
-        lease.yield_asked_at = lease.yield_asked_at or now
-        row.state, row.reason = RunState.YIELDING, reason
-        audit.record(session, PLATFORM, "lease.ask", f"run/{run}", tenant=row.tenant, reason=reason, now=now)
 
     def lease_of(self, run: str) -> Lease | None:
         """What a run holds now, None while it waits or when it has ended. For the platform itself."""
         with self.database.read() as session:
             lease = session.get(LeaseRow, run)
-            return _to_lease(lease, session.get_one(RunRow, run)) if lease else None
+            return to_lease(lease, session.get_one(RunRow, run)) if lease else None
 
     def started(self, run: str, ray_job_id: str) -> None:
         """Note which Ray job carries a run's present attempt."""
@@ -208,13 +176,13 @@ class Ledger:
             LeaseLost: the lease was taken back, or is another process's.
         """
         with self.database.begin() as session:
-            lease, row = _held(session, run, token)
+            lease, row = held_lease(session, run, token)
             now = self._clock()
             lease.heartbeat_at = now
             if row.state is RunState.STARTING:
                 row.state, row.started_at = RunState.RUNNING, row.started_at or now
-            _count(session, lease, now)
-            return _to_lease(lease, row)
+            count(session, lease, now)
+            return to_lease(lease, row)
 
     def release(
         self, run: str, token: str, outcome: RunState, *, reason: str = "", result: Mapping[str, Any] | None = None
@@ -231,8 +199,8 @@ class Ledger:
         if outcome not in (*ENDED, RunState.QUEUED):
             raise ValueError(f"a lease ends with done, failed, stopped or queued, not {outcome.value}")
         with self.database.begin() as session:
-            lease, row = _held(session, run, token)
-            self._end(session, lease, row, outcome, reason=reason, now=self._clock())
+            lease, row = held_lease(session, run, token)
+            end(session, lease, row, outcome, reason=reason, now=self._clock())
             row.result = dict(result) if result is not None else row.result
             self._tick(session)
             return to_run(row)
@@ -242,7 +210,7 @@ class Ledger:
         with self.database.begin() as session:
             lease, row = session.get(LeaseRow, run), session.get(RunRow, run)
             if lease is not None and row is not None and row.attempts == attempt:
-                self._end_of_dead_driver(session, lease, row, reason, self._clock())
+                end_of_dead_driver(session, lease, row, reason, self._clock())
                 self._tick(session)
 
     def stop(self, run: str, *, actor: Principal) -> Run:
@@ -261,66 +229,13 @@ class Ledger:
             if row.state is RunState.QUEUED:
                 row.state, row.reason, row.ended_at = RunState.STOPPED, "stopped before it began", now
             elif row.state in HOLDING:
-                self._ask(session, run, "asked to stop", now)
+                ask(session, run, "asked to stop", now)
                 row.stop = True
             audit.record(session, actor, "run.stop", f"run/{run}", tenant=row.tenant, now=now)
             return to_run(row)
-
-    def _end(
-        self, session: Session, lease: LeaseRow, row: RunRow, outcome: RunState, *, reason: str, now: datetime
-    ) -> None:
-        """Count what a lease used, take it away, and say where its run stands."""
-        _count(session, lease, now)
-        if outcome is RunState.QUEUED and row.stop:
-            outcome, reason = RunState.STOPPED, "stopped by request"
-        row.state, row.reason = outcome, reason
-        row.ended_at = now if outcome in ENDED else None
-        session.delete(lease)
-        session.flush()
-        audit.record(
-            session,
-            PLATFORM,
-            "lease.end",
-            f"run/{row.id}",
-            tenant=row.tenant,
-            reason=f"{outcome.value}: {reason}",
-            now=now,
-        )
-
-    def _end_of_dead_driver(self, session: Session, lease: LeaseRow, row: RunRow, reason: str, until: datetime) -> None:
-        """A driver that is gone: its run waits again where the platform can start it, else it has failed."""
-        row.deaths += 1
-        outcome = RunState.QUEUED if row.again and row.deaths < MAX_DEATHS else RunState.FAILED
-        self._end(session, lease, row, outcome, reason=reason, now=until)
-
-
-def _leases(session: Session) -> Sequence[tuple[LeaseRow, RunRow]]:
-    joined = select(LeaseRow, RunRow).join(RunRow, RunRow.id == LeaseRow.run).options(*_WITHOUT_JSON)
-    return [(lease, row) for lease, row in session.execute(joined)]
 
 
 def _known(session: Session, tenant: str, key: str | None) -> RunRow | None:
     if key is None:
         return None
     return session.scalar(select(RunRow).where(RunRow.tenant == tenant, RunRow.idempotency_key == key))
-
-
-def _held(session: Session, run: str, token: str) -> tuple[LeaseRow, RunRow]:
-    lease = session.get(LeaseRow, run)
-    if lease is None or not secrets.compare_digest(lease.token, token):
-        raise LeaseLost(f"run {run!r} no longer holds this lease: it was taken back; stop")
-    return lease, session.get_one(RunRow, run)
-
-
-def _count(session: Session, lease: LeaseRow, until: datetime) -> None:
-    """Meter a lease from its beginning; what was counted before is not counted again."""
-    for kind, devices in ((UsageKind.ACCELERATOR_SECONDS, lease.gpus), (UsageKind.CPU_SECONDS, lease.cpus)):
-        if devices:
-            begin = max(lease.granted_at, counted_until(session, kind, lease.run) or lease.granted_at)
-            record_interval(
-                session, lease.tenant, kind, run=lease.run, start=begin, end=max(begin, until), per_second=devices
-            )
-
-
-def _to_lease(lease: LeaseRow, row: RunRow) -> Lease:
-    return Lease(to_run(row), Resources(lease.cpus, lease.gpus), lease.yield_asked_at is not None, lease.token)

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from coat_ray.config import RunConfig, validate
 from coat_ray.leasing.footprint import resources_of
 from coat_ray.tenancy import audit
-from coat_ray.tenancy.ledger import LeaseLost, Ledger, Submission
+from coat_ray.tenancy.leases import LeaseLost
+from coat_ray.tenancy.ledger import Ledger, Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.runs import get_run

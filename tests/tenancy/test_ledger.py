@@ -11,7 +11,8 @@ from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.errors import Denied, Forbidden
 from coat_ray.tenancy.keys import create_key
-from coat_ray.tenancy.ledger import DEAD_AFTER, MAX_DEATHS, START_WITHIN, Lease, LeaseLost, Ledger, Submission
+from coat_ray.tenancy.leases import MAX_DEATHS, Lease, LeaseLost
+from coat_ray.tenancy.ledger import DEAD_AFTER, START_WITHIN, Ledger, Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.quotas import Quota, set_quota
 from coat_ray.tenancy.roles import PLATFORM, Principal, Role
@@ -102,6 +103,19 @@ def test_a_request_that_is_sent_again_is_one_run(world: World) -> None:
     assert one.id == again.id
     assert world.submit("music", idempotency_key="abc").id != one.id
     assert world.states() == {"queued": 2}
+
+
+def test_silence_while_nobody_listened_is_not_held_against_a_driver(world: World) -> None:
+    run = world.submit()
+    world.ledger.tick()
+    lease = world.begin(run)
+    world.later(hours=1)
+    started_again = Ledger(world.database, lambda: Resources(64, 4), clock=lambda: world.now)
+    started_again.tick()
+    assert started_again.heartbeat(run.id, lease.token).run.state is RunState.RUNNING
+    world.later(seconds=DEAD_AFTER.total_seconds() + 1)
+    started_again.tick()
+    assert world.run(run.id).attempts == 2
 
 
 def test_a_silent_driver_loses_its_lease_and_the_run_waits_again(world: World) -> None:
