@@ -21,9 +21,10 @@ from coat_ray.commands import (
     experts,
     keys,
     login,
+    models,
     platform,
-    records,
     runs,
+    sharing,
     targets,
     tenants,
     train,
@@ -73,7 +74,8 @@ app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)
 app.add_typer(runs.app, name="runs")
-app.add_typer(records.models, name="models")
+app.add_typer(models.app, name="models")
+app.add_typer(sharing.app, name="shares")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 app.command()(usage.usage)
