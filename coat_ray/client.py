@@ -214,7 +214,7 @@ def _checked_url(url: str) -> str:
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise PlatformError("the address of a platform is http://HOST:PORT or https://HOST, without user and password")
-    return url.strip().rstrip("/")
+    return url.strip().rstrip("/").removesuffix(PREFIX)
 
 
 def _checked_key(key: str) -> str:

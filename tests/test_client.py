@@ -189,6 +189,10 @@ def test_what_cannot_be_a_key_is_refused_without_being_repeated(key: str) -> Non
     assert KEY not in repr(caught.value)
 
 
+def test_an_address_may_name_the_api_itself() -> None:
+    assert Client.open("http://127.0.0.1:1/api/v1/", KEY).url == "http://127.0.0.1:1"
+
+
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://host", "http://", "http://me:secret@host"])
 def test_what_cannot_be_an_address_is_refused(url: str) -> None:
     with pytest.raises(PlatformError, match="the address of a platform is") as caught:
