@@ -108,12 +108,12 @@ def test_tests_start_ray_only_in_conftest():
     assert set(starts) <= {"conftest.py"}
 
 
-@pytest.mark.parametrize("module", ["coat_ray", "coat_ray.cli", "coat_ray.cluster", "coat_ray.local_cluster"])
+@pytest.mark.parametrize("module", ["coat_ray", "coat_ray.cli", "coat_ray.cluster", "coat_ray.local.job"])
 def test_nothing_heavy_is_imported_before_it_is_needed(module):
     code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = done.stdout.split()
-    assert [name for name in loaded if not (name == "pydantic" and module == "coat_ray.local_cluster")] == []
+    assert [name for name in loaded if not (name == "pydantic" and module == "coat_ray.local.job")] == []
 
 
 def test_every_module_says_what_it_is():

@@ -20,11 +20,11 @@ def up(
     """Start the platform: Ray, the API, the queue. The first start prints the owner's key, once."""
     from coat_ray.client import remember  # noqa: PLC0415 - `coat --help` must be instant
     from coat_ray.config import ConfigError  # noqa: PLC0415
-    from coat_ray.local_platform import address, keeper, start  # noqa: PLC0415
+    from coat_ray.local.platform import address, keeping, start  # noqa: PLC0415
 
     if not ROOT_FILE.is_file():
         raise ConfigError(f"there is no {ROOT_FILE} here; run it from the root of the repository")
-    if keeper() is not None:
+    if keeping() is not None:
         typer.echo(f"the platform of this folder is up already: {address() or 'it is starting'}")
         return
     url = start(Path.cwd(), port, cpus, typer.echo)
@@ -36,7 +36,7 @@ def up(
 
 def down() -> None:
     """End the platform with all its processes. Its runs go on at the next `coat up`."""
-    from coat_ray.local_platform import stop  # noqa: PLC0415 - `coat --help` must be instant
+    from coat_ray.local.platform import stop  # noqa: PLC0415 - `coat --help` must be instant
 
     typer.echo("the platform is down" if stop(typer.echo) else "no platform of this folder runs")
 

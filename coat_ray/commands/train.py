@@ -39,7 +39,7 @@ def train(
 
 def _train_here(config: Path, changes: list[str]) -> int:
     from coat_ray.config import ConfigError  # noqa: PLC0415 - `coat --help` must be instant
-    from coat_ray.local_cluster import main  # noqa: PLC0415
+    from coat_ray.local.job import main  # noqa: PLC0415
 
     if not JOB.is_file():
         raise ConfigError(f"there is no {JOB} here; run it from the root of the repository")

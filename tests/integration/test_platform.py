@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.own_platform import KEY, RUN_CPUS, OwnPlatform, small_run
 from coat_ray.client import Client
-from coat_ray.local_cluster import MARK
+from coat_ray.local.cluster import MARK
 
 ROOM_FOR_TWO, STEPS = 2 * RUN_CPUS, 60
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coat_ray.local_cluster import MARK, ClusterError, local_cluster
+from coat_ray.local.cluster import MARK, ClusterError, local_cluster
 
 JOB = """
 import os, pathlib, sys, time
@@ -32,7 +32,7 @@ def project(tmp_path):
     (folder / "jobs" / "small.py").write_text(JOB)
     (folder / "coat_ray").mkdir()
     (folder / "coat_ray" / "__init__.py").write_text("")
-    (folder / ".rayignore").write_text((Path(__file__).parents[1] / ".rayignore").read_text())
+    (folder / ".rayignore").write_text((Path(__file__).parents[2] / ".rayignore").read_text())
     (folder / "growing.log").write_text("a log in the project's folder")
     return folder
 
@@ -75,7 +75,7 @@ def test_an_interrupted_job_leaves_nothing_and_a_second_one_is_refused_meanwhile
 
 
 def test_a_ray_that_cannot_start_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr("coat_ray.local_cluster.RAY", (sys.executable, "-c", "raise SystemExit('no Ray today')"))
+    monkeypatch.setattr("coat_ray.local.cluster.RAY", (sys.executable, "-c", "raise SystemExit('no Ray today')"))
     with pytest.raises(ClusterError, match="no Ray today"), local_cluster(tmp_path / "ray"):
         pass
     assert not (tmp_path / "ray" / "head.json").exists()
@@ -83,9 +83,9 @@ def test_a_ray_that_cannot_start_says_why(tmp_path, monkeypatch):
 
 def _start(project, tmp_path, *command):
     return subprocess.Popen(
-        [sys.executable, "-m", "coat_ray.local_cluster", *command],
+        [sys.executable, "-m", "coat_ray.local.job", *command],
         cwd=project,
-        env={**os.environ, "COAT_HOME": str(tmp_path / "state"), "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "COAT_HOME": str(tmp_path / "state"), "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,8 +1,7 @@
-"""A private Ray head for one folder: start it, submit a job to it, stop it so that no process is left.
+"""A private Ray head for one folder: start it, give it jobs and applications, stop it so that no process is left.
 
-``python -m coat_ray.local_cluster python jobs/train.py --config …`` is what ``make train`` runs. State lies in
-``$COAT_HOME/ray`` (token, log, which head runs); Ray's own session lies in a short temporary folder, because the path
-of its sockets must stay under 108 bytes. `ray stop` is never called: it ends every Ray of the machine.
+State lies in one folder (token, log, which head runs); Ray's own session lies in a short temporary folder, because the
+path of its sockets must stay under 108 bytes. `ray stop` is never called: it ends every Ray of the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from coat_ray.cluster import LIGHT, OBJECT_STORE_BYTES, logical_cpus, private_token
@@ -215,26 +213,6 @@ def local_cluster(
                 cluster.stop(keep_logs=keep_logs)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one job on a cluster of its own; 0, 1 when it failed, 2 without a command, 130 when interrupted."""
-    if not arguments:
-        say("usage: python -m coat_ray.local_cluster COMMAND …, for example python jobs/train.py --config FILE")
-        return 2
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    try:
-        say("starting a local Ray")
-        with local_cluster() as cluster:
-            cluster.submit(arguments, Path.cwd())
-    except KeyboardInterrupt:
-        say("interrupted; the same command continues where this one stopped")
-        return 130
-    except ClusterError as error:
-        say(str(error))
-        return 1
-    return 0
-
-
 def say(message: str) -> None:
     """One line about the cluster, apart from what the job prints."""
     print(f"[local ray] {message}", file=sys.stderr, flush=True)  # noqa: T201 - a command-line module
@@ -268,10 +246,6 @@ def _signals_held() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -282,7 +256,3 @@ def _free_ports(count: int) -> list[int]:
 
 def _tail(path: Path, lines: int = 15) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
