@@ -5,10 +5,13 @@ from __future__ import annotations
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 
+from serve.archives import KINDS
 from serve.platform_api import PREFIX
 from tests.serve.conftest import World
 
 EXAMPLES = 25
+
+schemathesis.serializer.alias(list(KINDS), "application/octet-stream")
 
 
 def test_no_request_makes_the_platform_fail(world: World) -> None:
