@@ -16,6 +16,7 @@ from coat_ray.commands import (
     ask,
     audit,
     config,
+    corpora,
     encode,
     evaluate,
     experts,
@@ -75,6 +76,7 @@ app.command()(login.logout)
 app.command()(login.whoami)
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
+app.add_typer(corpora.app, name="corpora")
 app.add_typer(sharing.app, name="shares")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
