@@ -37,6 +37,24 @@ def test_tenants_have_folders_of_their_own(tmp_path):
     assert storage.models() == tmp_path / "models" / "default"
 
 
+def test_a_root_holds_what_lies_in_it_and_nothing_behind_a_link(tmp_path):
+    ours, theirs = Storage(tmp_path / "ours"), Storage(tmp_path / "theirs")
+    atomic_write(theirs.models() / "a", "secret")
+    atomic_write(ours.models() / "b", "own")
+    (ours.models() / "a").symlink_to(theirs.models() / "a")
+    (ours.root / "runs").symlink_to(theirs.root)
+    assert ours.holds(ours.models() / "b")
+    for place in ("models/default/a", "runs/models/default/a", "models/../../theirs/models/default/a"):
+        assert (ours.root / place).read_text() == "secret"
+        assert not ours.holds(ours.root / place)
+
+
+def test_a_root_that_is_a_link_itself_holds_its_files(tmp_path):
+    atomic_write(tmp_path / "disk" / "a", "own")
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+    assert Storage(tmp_path / "home").holds(tmp_path / "home" / "a")
+
+
 @pytest.mark.parametrize("data", ["text ä", b"\x00\xff"])
 def test_writing_makes_missing_folders_and_replaces(tmp_path, data):
     path = tmp_path / "deep" / "file"
