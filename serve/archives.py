@@ -39,6 +39,7 @@ _DAMAGE = (
     zlib.error,
     struct.error,
     EOFError,
+    LookupError,
     OSError,
     OverflowError,
     RuntimeError,
