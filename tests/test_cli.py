@@ -45,7 +45,7 @@ def test_help_names_every_verb_and_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "heavy: []" in done.stdout
     here = ("ask", "config", "corpus", "experts", "encode", "train", "evaluate", "runs", "models")
-    for verb in (*here, "up", "down", "login", "logout", "whoami", "tenants", "keys", "usage", "audit"):
+    for verb in (*here, "up", "down", "login", "logout", "whoami", "tenants", "keys", "shares", "usage", "audit"):
         assert f" {verb} " in done.stdout
 
 

@@ -17,7 +17,7 @@ def ask(
     clip: Annotated[Path, typer.Argument(help="Audio in any common format.", metavar="CLIP")],
     question: Annotated[str, typer.Argument(help="What you want to know.", metavar="QUESTION")],
     *,
-    model: Annotated[str, typer.Option(help="base, a model's name or alias, or name@version.")] = "coat",
+    model: Annotated[str, typer.Option(help="base, a name or alias, name@version, or owner/name.")] = "coat",
     no_block: Annotated[bool, typer.Option("--no-block", help="Answer without the thinking block.")] = False,
     show_thinking: Annotated[
         bool, typer.Option("--show-thinking", help="Also say what the experts' heads read in the block.")

@@ -14,7 +14,9 @@ def evaluate(
     config: Annotated[Path, typer.Argument(help="YAML of the run: corpus, backbone, limits.", metavar="FILE")],
     overrides: Overrides = None,
     *,
-    model: Annotated[list[str], typer.Option("--model", help="base, a name, an alias or name@version; repeatable.")],
+    model: Annotated[
+        list[str], typer.Option("--model", help="base, a name or alias, name@version, owner/name; repeatable.")
+    ],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     minus: Annotated[str | None, typer.Option(help="Also show every other model's difference to this one.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for report.md and report.json.")] = None,
