@@ -27,7 +27,7 @@ def _ask(operation: schemathesis.APIOperation, headers: dict[str, str]) -> None:
     @given(operation.as_strategy())
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def asked(case: schemathesis.Case) -> None:
-        answer = case.call(headers=headers)
+        answer = case.call(headers=headers, timeout=300)  # a loaded machine is no failure
         assert answer.status_code < 500, f"{operation.label}: {answer.text}"
 
     asked()
