@@ -18,8 +18,8 @@ from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.rates import take
 from coat_ray.tenancy.request_count import RequestCount
 from coat_ray.tenancy.roles import Principal, Role
+from serve.corpus_store import DEFAULT_BOUNDS, Bounds
 from serve.jobs import Cluster
-from serve.uploads import DEFAULT_BOUNDS, Bounds
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from coat_ray.tenancy.leases import LeaseLost
 from coat_ray.tenancy.runs import RunNotFound
 from coat_ray.tenancy.sharing import ShareNotFound, SharingRefused, StillShared
 from coat_ray.tenancy.times import utc_now
-from serve.uploads import UnknownArchive, UploadBusy, UploadTooLarge
+from serve.corpus_store import UploadBusy
+from serve.uploads import UnknownArchive, UploadTooLarge
 
 logger = logging.getLogger(__name__)
 

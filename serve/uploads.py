@@ -1,61 +1,18 @@
-"""Corpora on their way into a tenant's storage: received, unpacked, checked, and put in place by one rename.
-
-One at a time for each tenant, so that what lies in ``incoming`` is at most twice what its quota leaves, and so that
-whoever comes next knows that anything found there was left by a request that died.
-"""
+"""Archives of corpora on their way into a tenant's storage: received, unpacked, checked, put in place."""
 
 from __future__ import annotations
 
-import fcntl
-import filecmp
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from contextlib import ExitStack
+from pathlib import Path
 
-from coat_ray.corpus.builtin import BUILTIN, MANIFESTS
-from coat_ray.corpus.contained import files_of, inspect_folder
-from coat_ray.registry.licences import NOT_STATED
-from coat_ray.storage import Storage, sync_folder
-from coat_ray.tenancy.corpora import (
-    Corpus,
-    CorpusExists,
-    CorpusFacts,
-    CorpusNotFound,
-    check_name,
-    get_corpus,
-    register_corpus,
-    remove_corpus,
-)
-from coat_ray.tenancy.database import Database
+from coat_ray.corpus.builtin import MANIFESTS
+from coat_ray.tenancy.corpora import Corpus
 from coat_ray.tenancy.errors import Denied
 from coat_ray.tenancy.limits import check_storage
 from coat_ray.tenancy.quotas import get_quota
-from coat_ray.tenancy.roles import Principal, Role
-from coat_ray.tenancy.tenants import get_tenant
 from coat_ray.tenancy.usage_report import stored_bytes
 from serve.archives import KINDS, unpack
-
-LOCK = ".lock"
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one upload may be, whatever the tenant's quota leaves. Larger corpora go through the inbox."""
-
-    archive_bytes: int = 20 * 2**30
-    wrapping_bytes: int = 64 * 2**20
-    """What an archive may have beside the content of its files, which alone counts against the quota."""
-    unpacked_bytes: int = 50 * 2**30
-    files: int = 100_000
-    manifest_bytes: int = 128 * 2**20
-    stall_s: float = 60.0
-    """How long nothing may come before the upload is given up."""
-
-
-DEFAULT_BOUNDS = Bounds()
+from serve.corpus_store import Place, check_asked, facts_of, known_corpus, put_in_place, working_folder
 
 
 class UploadTooLarge(ValueError):
@@ -64,26 +21,6 @@ class UploadTooLarge(ValueError):
 
 class UnknownArchive(ValueError):
     """A body of another kind than can be unpacked."""
-
-
-class UploadBusy(RuntimeError):
-    """Another corpus of the tenant is on its way."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where corpora of one tenant go, and who brings them."""
-
-    database: Database
-    storage: Storage
-    principal: Principal
-    tenant: str
-    bounds: Bounds = DEFAULT_BOUNDS
-
-    @property
-    def home(self) -> Storage:
-        """The tenant's own storage."""
-        return self.storage.tenant(self.tenant)
 
 
 class Upload:
@@ -102,13 +39,13 @@ class Upload:
             ValueError: a name that cannot be a corpus'.
         """
         self._place, self._name, self._kind, self._received = place, name, kind, 0
-        _check_asked(place, name)
+        check_asked(place, name)
         if kind not in KINDS:
             raise UnknownArchive(f"a corpus is sent as {', '.join(KINDS)}; the content type here is {kind!r}")
         self._quota = _Quota(place, name)
         self._allow_received(announced or 0)
         with ExitStack() as stack:
-            self._folder = stack.enter_context(_working_folder(place.home))
+            self._folder = stack.enter_context(working_folder(place.home))
             self._archive = stack.enter_context((self._folder / "archive").open("wb"))
             self._stack = stack.pop_all()
 
@@ -138,8 +75,8 @@ class Upload:
         unpack(archive, self._kind, unpacked, max_files=self._place.bounds.files, allow=self._allow_unpacked)
         archive.unlink()
         corpus = _corpus_in(unpacked)
-        facts = _facts(corpus, self._place.bounds.manifest_bytes)
-        return _put_in_place(self._place, self._name, corpus, facts, self._folder)
+        facts = facts_of(corpus, self._place.bounds.manifest_bytes)
+        return put_in_place(self._place, self._name, corpus, facts, self._folder)
 
     def close(self) -> None:
         """Remove what is left."""
@@ -165,7 +102,7 @@ class _Quota:
 
     def __init__(self, place: Place, name: str) -> None:
         self._place = place
-        known = _known(place, name)
+        known = known_corpus(place, name)
         self._credit = known.storage_bytes if known else 0
         self._left = self._now_left()
 
@@ -186,150 +123,8 @@ class _Quota:
         return None if allowed is None else allowed - used + self._credit
 
 
-def register_folder(place: Place, name: str, path: str) -> Corpus:
-    """Make a corpus of a folder in the tenant's inbox by moving it to the others.
-
-    Moved, and not kept in place: so jobs find it by its name, its bytes are metered, and removing it frees them, as
-    with any other corpus; and what was checked is not where somebody still copies to.
-
-    Raises:
-        Forbidden: the principal is no member of the tenant.
-        CorpusExists: the name is taken.
-        Denied: it is more than the quota leaves.
-        TenantNotFound: no such tenant.
-        UploadBusy: another corpus of the tenant is on its way.
-        ValueError: no such folder, or one that cannot be taken, as a sentence.
-    """
-    _check_asked(place, name)
-    if _known(place, name):
-        raise CorpusExists(name)
-    folder = _in_inbox(place.home, path)
-    with _working_folder(place.home) as work:
-        facts = _facts(folder, None)
-        return _put_in_place(place, name, folder, facts, work)[0]
-
-
-def remove(place: Place, name: str) -> Corpus:
-    """Strike a corpus out and delete its files.
-
-    Raises:
-        CorpusNotFound: no such corpus.
-        CorpusInUse: a run that has not ended needs it.
-        Forbidden: the principal is no admin of the tenant.
-    """
-    folder, incoming = place.home.corpora / name, place.home.incoming
-    with ExitStack() as undo:
-        with place.database.begin() as session:
-            corpus = remove_corpus(session, name, actor=place.principal, tenant=place.tenant)
-            incoming.mkdir(parents=True, exist_ok=True)
-            gone = Path(tempfile.mkdtemp(prefix="removed-", dir=incoming)) / name
-            _move_if_there(folder, gone)
-            undo.callback(_move_if_there, gone, folder)
-        undo.pop_all()
-    shutil.rmtree(gone.parent, ignore_errors=True)
-    return corpus
-
-
-@contextmanager
-def _working_folder(home: Storage) -> Iterator[Path]:
-    """A fresh folder in ``incoming`` for the one request of the tenant that brings a corpus; it goes at the end."""
-    home.incoming.mkdir(parents=True, exist_ok=True)
-    with (home.incoming / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UploadBusy("another corpus of this tenant is on its way; send this one when it has arrived") from None
-        for left in home.incoming.iterdir():
-            if left.name != LOCK:
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(dir=home.incoming))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(place: Place, name: str, folder: Path, facts: CorpusFacts, work: Path) -> tuple[Corpus, bool]:
-    """Write the corpus down and rename its folder, in one transaction; gives it, and whether it is new."""
-    target = place.home.corpora / name
-    known = _known(place, name)
-    if known and target.is_dir():
-        if known.fingerprint != facts.fingerprint or not _same_files(target, folder):
-            raise CorpusExists(name)
-        return known, False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with place.database.begin() as session:
-        corpus = register_corpus(
-            session, name, facts, actor=place.principal, tenant=place.tenant, path=f"corpora/{name}"
-        )
-        _move_if_there(target, work / "left")  # by a request that died between its rename and its commit
-        try:
-            folder.rename(target)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise ValueError(
-                f"the folder cannot be moved ({why}): it must lie on the file system of the storage"
-            ) from error
-    sync_folder(target.parent)
-    return corpus, known is None
-
-
-def _move_if_there(source: Path, target: Path) -> None:
-    try:
-        source.rename(target)
-    except FileNotFoundError:
-        return
-
-
-def _known(place: Place, name: str) -> Corpus | None:
-    with place.database.read() as session:
-        try:
-            return get_corpus(session, name, actor=place.principal, tenant=place.tenant)
-        except CorpusNotFound:
-            return None
-
-
-def _check_asked(place: Place, name: str) -> None:
-    """Everything that can be said before a byte is read; no folder is named after a tenant that there is not."""
-    place.principal.require(Role.MEMBER, place.tenant, "register corpora")
-    with place.database.read() as session:
-        get_tenant(session, place.tenant)
-    check_name(name)
-    for built_in in BUILTIN:
-        if name.startswith(built_in):
-            raise ValueError(
-                f"{name!r} cannot name a corpus: names that begin with {built_in!r} are the platform's own"
-            )
-
-
 def _corpus_in(folder: Path) -> Path:
     """The folder itself, or the only folder in it where the manifests are not at the top."""
     inside = list(folder.iterdir())
     alone = inside[0] if len(inside) == 1 and inside[0].is_dir() else None
     return alone if alone is not None and not (folder / MANIFESTS[0]).exists() else folder
-
-
-def _in_inbox(home: Storage, path: str) -> Path:
-    parts = PurePosixPath(path)
-    folder = home.inbox / parts
-    problem = f"no folder {path!r} in the inbox of the tenant's storage; its path is relative, without '..' and links"
-    if not path.isprintable() or parts.is_absolute() or ".." in parts.parts or not parts.parts:
-        raise ValueError(problem)
-    try:
-        if folder.is_dir() and folder.resolve() == home.root.resolve() / "inbox" / parts:
-            return folder
-    except OSError:  # a name that no file system takes
-        pass
-    raise ValueError(problem)
-
-
-def _facts(folder: Path, max_manifest_bytes: int | None) -> CorpusFacts:
-    found = inspect_folder(folder, max_manifest_bytes=max_manifest_bytes)
-    licences = tuple(licence or NOT_STATED for licence in found.licences)
-    return CorpusFacts(found.fingerprint, found.rows, found.audio_seconds, found.num_bytes, licences)
-
-
-def _same_files(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files, byte for byte."""
-    names = files_of(one)
-    return names == files_of(other) and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)

@@ -16,7 +16,8 @@ from coat_ray.tenancy.columns import NAME_LENGTH
 from coat_ray.tenancy.corpora import get_corpus, list_corpora
 from serve.access import Asking, Caller
 from serve.archives import KINDS, PIECE_BYTES
-from serve.uploads import Place, Upload, register_folder, remove
+from serve.corpus_store import Place, register_folder, remove
+from serve.uploads import Upload
 
 router = APIRouter(prefix="/corpora", tags=["corpora"])
 

@@ -24,8 +24,8 @@ from coat_ray.tenancy.roles import PLATFORM
 from coat_ray.tenancy.storage_meter import measure
 from coat_ray.tenancy.usage_report import stored_bytes
 from serve.archives import GZIP, TAR, ZIP
+from serve.corpus_store import Bounds
 from serve.platform_api import PREFIX, build_app
-from serve.uploads import Bounds
 from tests.serve.archives import WAVES, corpus, entry, manifest, row, tarred, zipped
 from tests.serve.conftest import CONFIG, World, world_in
 
