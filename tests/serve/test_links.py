@@ -14,7 +14,7 @@ from tests.serve.conftest import CONFIG, World
 
 
 def rows(world: World, run: str, who: str = "stranger") -> dict[str, list[dict[str, float]]]:
-    return world.ask("GET", f"/runs/{run}/metrics", who).json()["data"]  # type: ignore[no-any-return]
+    return world.ask("GET", f"/runs/{run}/metrics", who).json()["data"]
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ def test_a_strangers_model_is_a_missing_one(world: World, with_own: bool) -> Non
     if with_own:
         add_model(world, "music", "notes", alias=None)
     refs = ("speech/trial", "speech/trial@1", "speech/coat", "trial", "coat", "trial@1")
-    asked = [(method, f"/models/{ref}", None) for ref in refs for method in ("GET", "DELETE")]
+    asked: list[tuple[str, str, dict[str, str] | None]] = [
+        (method, f"/models/{ref}", None) for ref in refs for method in ("GET", "DELETE")
+    ]
     asked += [("POST", f"/models/{ref}/alias", {"alias": "mine"}) for ref in refs]
 
     def answers() -> list[tuple[int, bytes, list[str]]]:

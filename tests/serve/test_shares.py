@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,10 +212,14 @@ def test_a_job_starts_with_the_links_in_force(world: World) -> None:
     with world.platform.database.begin() as session:
         grant(session, "speech", ShareKind.MODEL, "trial@1", "music", actor=PLATFORM)
     world.submit("stranger")
-    seen: list[list[str]] = []
-    jobs = Jobs()
-    jobs.submit_job = lambda **job: seen.append(links(world)) or job["submission_id"]  # type: ignore[method-assign]
-    Dispatcher(world.platform.ledger, world.platform.storage, jobs, Path(), "http://127.0.0.1:1").step()
+    seen = []
+
+    class Looking(Jobs):
+        def submit_job(self, **job: Any) -> str:
+            seen.append(links(world))
+            return super().submit_job(**job)
+
+    Dispatcher(world.platform.ledger, world.platform.storage, Looking(), Path(), "http://127.0.0.1:1").step()
     assert seen == [["models/speech/trial/1"]]
 
 
