@@ -258,8 +258,8 @@ def main() -> None:
     times = sorted(1000 * seconds for seconds in full_queue(load))
     loop = 1000 * million_additions()
     console.print(
-        f"all {arguments.runs} runs queued, cluster full: a decision takes {times[0]:.0f} to {times[-1]:.0f} ms, at best "
-        f"{times[0] / loop:.2f} of a million additions in a Python loop ({loop:.0f} ms)"
+        f"all {arguments.runs} runs queued, cluster full: a decision takes {times[0]:.0f} to {times[-1]:.0f} ms, "
+        f"at best {times[0] / loop:.2f} of a million additions in a Python loop ({loop:.0f} ms)"
     )
     outcomes = {}
     for name, policy in POLICIES.items():
