@@ -32,7 +32,7 @@ def watch(client: Client, run_id: str, show: Callable[[str], None]) -> int:
         show(f"run {run_id} goes on; `coat runs watch {run_id}` watches it again, `coat runs stop {run_id}` ends it")
         return INTERRUPTED
     for model in (run["result"] or {}).get("models", ()):
-        show(f"model {model}: coat ask YOUR.wav 'which note comes first?' --model {model}")
+        show(f"model {model}: `coat models show {model}` has its record")
     return DONE if run["state"] == "done" else FAILED
 
 

@@ -158,7 +158,7 @@ def test_watching_says_why_a_run_waits_then_its_progress_then_its_end(service, s
         "coat  step 2/2  loss 2.000  ce 1.500  recon/mse 0.250",
         "sft  step 2/2  loss 2.000  ce 1.500  recon/mse 0.250",
         f"run {run} is done",
-        "model trial-coat@1: coat ask YOUR.wav 'which note comes first?' --model trial-coat@1",
+        "model trial-coat@1: `coat models show trial-coat@1` has its record",
     ]
 
 
