@@ -1,0 +1,1 @@
+"""Sweeps: many trainings that answer one question, and the report of what came out."""
