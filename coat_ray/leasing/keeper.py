@@ -24,8 +24,11 @@ LEASE_FILE = "COAT_LEASE_FILE"
 
 ASK_EVERY_S = 2.0
 HEARTBEAT_EVERY_S = 10.0
+SILENT_S = 600.0
+"""A platform that does not answer a waiting job for so long is given up; the run keeps its place meanwhile."""
 
 CONFLICT = 409
+NOBODY_THERE = (None, 502, 503)
 
 
 class GaveWay(Exception):
@@ -129,9 +132,16 @@ def _granted(client: Client, config: RunConfig, show: Callable[[str], None], run
         job = os.environ.get("RAY_JOB_SUBMISSION_ID")
         body = {"config": config.model_dump(mode="json"), "ray_job_id": job}
         run = str(client.post("/leases", body, idempotency_key=job)["id"])
-    said = ""
+    said, answered = "", time.monotonic()
     while True:
-        answer = client.get(f"/leases/{run}")
+        try:
+            answer = client.get(f"/leases/{run}")
+        except PlatformError as error:
+            if error.status not in NOBODY_THERE or time.monotonic() - answered > SILENT_S:
+                raise
+            time.sleep(ASK_EVERY_S)
+            continue
+        answered = time.monotonic()
         if answer["token"]:
             return run, str(answer["token"])
         if answer["run"]["state"] in ("stopped", "failed", "done"):

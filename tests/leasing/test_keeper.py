@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from coat_ray import client
 from coat_ray.client import PlatformError
 from coat_ray.leasing import keeper
 from coat_ray.leasing.keeper import GaveWay, giving_way, lease
@@ -75,6 +76,29 @@ def test_a_second_run_waits_its_turn_and_says_why(service: Service) -> None:
     assert order == ["second"]
     assert "waits: waits for 3 CPUs" in said[0]
     assert service.states() == ["done", "done"]
+
+
+def test_a_waiting_job_outlives_a_platform_that_is_away_for_a_while(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PAUSES_S", ())
+    said: list[str] = []
+    began = threading.Event()
+
+    def second() -> None:
+        with lease(CONFIG, said.append):
+            began.set()
+
+    waiting = threading.Thread(target=second)
+    with lease(CONFIG):
+        waiting.start()
+        wait_until(lambda: bool(said))
+        port = service.end()
+        time.sleep(1)  # long enough for several questions
+        assert waiting.is_alive()
+        service.begin(port)
+    waiting.join()
+    assert began.is_set()
 
 
 def test_a_borrower_gives_way_to_another_team(service: Service) -> None:

@@ -56,11 +56,21 @@ class Service:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        app = build_app(Platform(self.database, self.ledger, self.storage, cluster))
-        self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+        self.app = build_app(Platform(self.database, self.ledger, self.storage, cluster))
+        self.begin(port)
+
+    def begin(self, port: int) -> None:
+        """Answer on a port."""
+        self.server = uvicorn.Server(uvicorn.Config(self.app, host="127.0.0.1", port=port, log_level="error"))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         wait_until(lambda: self.server.started)
+
+    def end(self) -> int:
+        """Answer no more; gives the port."""
+        self.server.should_exit = True
+        self.thread.join()
+        return int(self.url.rpartition(":")[2])
 
     def client(self, who: str) -> Client:
         return Client.open(self.url, self.keys[who])
@@ -72,8 +82,7 @@ class Service:
         return str(self.client(who).post("/runs", {"config": config.model_dump(mode="json")})["id"])
 
     def close(self) -> None:
-        self.server.should_exit = True
-        self.thread.join()
+        self.end()
         self.database.close()
 
 
