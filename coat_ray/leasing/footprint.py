@@ -16,6 +16,7 @@ def resources_of(config: RunConfig) -> Resources:
     workers = wanted.train_workers
     training = Resources(workers * wanted.cpus_per_worker, workers * wanted.gpus_per_worker)
     encoding = Resources(*most_of(wanted, sorted(config.experts))) if config.experts else Resources()
-    if wanted.stream_targets:
-        return training + encoding + Resources(SERVICE_CPUS)
+    if wanted.stream_targets:  # each worker has experts of its own
+        beside = encoding + Resources(SERVICE_CPUS)
+        return training + Resources(workers * beside.cpus, workers * beside.gpus)
     return Resources(max(training.cpus, encoding.cpus) + SERVICE_CPUS, max(training.gpus, encoding.gpus))

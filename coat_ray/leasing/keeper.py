@@ -27,8 +27,12 @@ HEARTBEAT_EVERY_S = 10.0
 SILENT_S = 600.0
 """A platform that does not answer a waiting job for so long is given up; the run keeps its place meanwhile."""
 
+RELEASE_S = 120.0
+"""How long an ended run tries to say so."""
+
 CONFLICT = 409
-NOBODY_THERE = (None, 502, 503)
+PASSING = (None, 429, 502, 503)
+"""Nobody there, or too many requests of the tenant: ask again."""
 
 
 class GaveWay(Exception):
@@ -137,9 +141,9 @@ def _granted(client: Client, config: RunConfig, show: Callable[[str], None], run
         try:
             answer = client.get(f"/leases/{run}")
         except PlatformError as error:
-            if error.status not in NOBODY_THERE or time.monotonic() - answered > SILENT_S:
+            if error.status not in PASSING or time.monotonic() - answered > SILENT_S:
                 raise
-            time.sleep(ASK_EVERY_S)
+            time.sleep(error.retry_after_s or ASK_EVERY_S)
             continue
         answered = time.monotonic()
         if answer["token"]:
@@ -168,8 +172,15 @@ def _beat(client: Client, held: Held, token: str, ended: threading.Event) -> Non
 
 
 def _release(client: Client, held: Held, token: str, outcome: str, reason: str) -> None:
-    try:
-        body = {"token": token, "outcome": outcome, "reason": reason[:2000], "result": held.result}
-        client.post(f"/leases/{held.run}/release", body)
-    except PlatformError as error:
-        logger.warning("the lease of run %s could not be given back and will end by itself: %s", held.run, error)
+    """Give the lease back, also to a platform that is away for a while: a finished run must not end as a dead one."""
+    body = {"token": token, "outcome": outcome, "reason": reason[:2000], "result": held.result}
+    deadline = time.monotonic() + RELEASE_S
+    while True:
+        try:
+            client.post(f"/leases/{held.run}/release", body)
+        except PlatformError as error:
+            if error.status in PASSING and time.monotonic() < deadline:
+                time.sleep(error.retry_after_s or ASK_EVERY_S)
+                continue
+            logger.warning("the lease of run %s could not be given back: %s", held.run, error)
+        return

@@ -18,6 +18,10 @@ class TenantExists(ValueError):
     """A tenant of that name is there, or was."""
 
 
+class IdempotencyConflict(ValueError):
+    """A key that came with another request before."""
+
+
 class UsageConflict(ValueError):
     """The same event was recorded before with another amount."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
@@ -19,7 +19,10 @@ from coat_ray.tenancy.tables import UsageKind
 from coat_ray.tenancy.usage import counted_until, record_interval
 
 MAX_DEATHS = 5
-"""Attempts of a run that may end without a word before it is given up."""
+"""A run is given up when so many attempts in a row have ended without a word."""
+
+LONG_LIFE = timedelta(minutes=10)
+"""An attempt that lived for so long begins that row anew: its training got further, or says itself that it did not."""
 
 WITHOUT_JSON = (defer(RunRow.config), defer(RunRow.result))
 """How runs are read for a decision: 10,000 configurations are long to parse, and it needs none."""
@@ -58,9 +61,12 @@ def grant(session: Session, row: RunRow, now: datetime) -> None:
     audit.record(session, PLATFORM, "lease.grant", f"run/{row.id}", tenant=row.tenant, now=now)
 
 
-def ask(session: Session, run: str, reason: str, now: datetime) -> None:
-    """Ask a run that holds a lease to give it back."""
+def ask(session: Session, run: str, outcome: RunState, reason: str, now: datetime) -> None:
+    """Ask a run to give its lease back; one that has not begun has nothing to keep, and ends so at once."""
     lease, row = session.get_one(LeaseRow, run), session.get_one(RunRow, run)
+    if row.state is RunState.STARTING:
+        end(session, lease, row, outcome, reason=reason, now=now)
+        return
     lease.yield_asked_at = lease.yield_asked_at or now
     row.state, row.reason = RunState.YIELDING, reason
     audit.record(session, PLATFORM, "lease.ask", f"run/{run}", tenant=row.tenant, reason=reason, now=now)
@@ -86,11 +92,16 @@ def end(session: Session, lease: LeaseRow, row: RunRow, outcome: RunState, *, re
     )
 
 
-def end_of_dead_driver(session: Session, lease: LeaseRow, row: RunRow, reason: str, until: datetime) -> None:
-    """A driver that is gone: its run waits again where the platform can start it, else it has failed."""
-    row.deaths += 1
+def end_of_dead_driver(session: Session, lease: LeaseRow, row: RunRow, reason: str, *, counts: bool = True) -> None:
+    """A driver that is gone: its run waits again where the platform can start it, else it has failed.
+
+    What it used ends with its last sign of life. *counts*: whether its death speaks against the run.
+    """
+    if lease.heartbeat_at - lease.granted_at >= LONG_LIFE:
+        row.deaths = 0
+    row.deaths += counts
     outcome = RunState.QUEUED if row.again and row.deaths < MAX_DEATHS else RunState.FAILED
-    end(session, lease, row, outcome, reason=reason, now=until)
+    end(session, lease, row, outcome, reason=reason, now=lease.heartbeat_at)
 
 
 def all_leases(session: Session) -> Sequence[tuple[LeaseRow, RunRow]]:

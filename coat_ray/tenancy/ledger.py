@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.errors import Denied
+from coat_ray.tenancy.errors import Denied, IdempotencyConflict
 from coat_ray.tenancy.leases import (
     WITHOUT_JSON,
     Lease,
@@ -32,7 +32,7 @@ from coat_ray.tenancy.leases import (
     to_lease,
 )
 from coat_ray.tenancy.ledger_tables import LeaseRow, RunKind, RunRow, RunState
-from coat_ray.tenancy.limits import check_month
+from coat_ray.tenancy.limits import check_month, check_queue
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.runs import ENDED, HOLDING, Run, RunNotFound, to_run
 from coat_ray.tenancy.scheduling.demand import Decision, Resources
@@ -44,7 +44,7 @@ DEAD_AFTER = timedelta(seconds=60)
 """A lease without a heartbeat for so long, while a ledger was there to hear it, is taken back."""
 
 START_WITHIN = timedelta(minutes=10)
-"""The same for one whose process has not begun yet."""
+"""The same for one whose job the platform has yet to see begin."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,16 @@ class Ledger:
 
         Raises:
             Forbidden: the actor may not start work in that tenant.
-            Denied: more than the tenant may ever have, or its hours of this month are used up.
+            Denied: too many of the tenant's runs wait, or its hours of this month are used up.
+            IdempotencyConflict: the key came with another request before.
         """
         actor.require(Role.MEMBER, tenant, "start runs")
         with self.database.begin() as session:
-            if (known := _known(session, tenant, what.idempotency_key)) is not None:
+            if (known := _known(session, tenant, what)) is not None:
                 return to_run(known)
             if (denial := check_month(session, tenant, now=self._clock())) is not None and what.resources.gpus:
+                raise Denied(denial)
+            if (denial := check_queue(session, tenant)) is not None:
                 raise Denied(denial)
             row = RunRow(
                 id=f"{what.name}-{secrets.token_hex(4)}",
@@ -132,10 +135,10 @@ class Ledger:
     def _tick(self, session: Session) -> Decision:
         now = self._clock()
         for lease, row in all_leases(session):
-            alive = self._start_within if row.state is RunState.STARTING else self._dead_after
+            alive = self._start_within if row.state is RunState.STARTING and row.again else self._dead_after
             if max(lease.heartbeat_at, self._began) < now - alive:  # nobody heard what came while nobody listened
                 silent = f"no sign of life since {lease.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
-                end_of_dead_driver(session, lease, row, silent, lease.heartbeat_at)
+                end_of_dead_driver(session, lease, row, silent)
         session.flush()
         queued = session.scalars(select(RunRow).where(RunRow.state == RunState.QUEUED).options(*WITHOUT_JSON)).all()
         leases = all_leases(session)
@@ -153,7 +156,7 @@ class Ledger:
         for run in decision.admit:
             grant(session, by_id[run], now)
         for wanted in decision.yields:
-            ask(session, wanted.run, f"asked to make room for {wanted.makes_room_for}", now)
+            ask(session, wanted.run, RunState.QUEUED, f"asked to make room for {wanted.makes_room_for}", now)
         for run, reason in decision.reasons.items():
             by_id[run].reason = reason.text
         return decision
@@ -205,12 +208,15 @@ class Ledger:
             self._tick(session)
             return to_run(row)
 
-    def died(self, run: str, attempt: int, reason: str) -> None:
-        """Take a lease back whose job is known to be gone; nothing where that attempt holds none any more."""
+    def died(self, run: str, attempt: int, reason: str, *, counts: bool = True) -> None:
+        """Take a lease back whose job is known to be gone; nothing where that attempt holds none any more.
+
+        *counts*: whether it speaks against the run, as the end of a whole cluster does not.
+        """
         with self.database.begin() as session:
             lease, row = session.get(LeaseRow, run), session.get(RunRow, run)
             if lease is not None and row is not None and row.attempts == attempt:
-                end_of_dead_driver(session, lease, row, reason, self._clock())
+                end_of_dead_driver(session, lease, row, reason, counts=counts)
                 self._tick(session)
 
     def stop(self, run: str, *, actor: Principal) -> Run:
@@ -229,13 +235,18 @@ class Ledger:
             if row.state is RunState.QUEUED:
                 row.state, row.reason, row.ended_at = RunState.STOPPED, "stopped before it began", now
             elif row.state in HOLDING:
-                ask(session, run, "asked to stop", now)
                 row.stop = True
+                ask(session, run, RunState.STOPPED, "asked to stop", now)
             audit.record(session, actor, "run.stop", f"run/{run}", tenant=row.tenant, now=now)
             return to_run(row)
 
 
-def _known(session: Session, tenant: str, key: str | None) -> RunRow | None:
+def _known(session: Session, tenant: str, what: Submission) -> RunRow | None:
+    """The run that the same request made before."""
+    key = what.idempotency_key
     if key is None:
         return None
-    return session.scalar(select(RunRow).where(RunRow.tenant == tenant, RunRow.idempotency_key == key))
+    row = session.scalar(select(RunRow).where(RunRow.tenant == tenant, RunRow.idempotency_key == key))
+    if row is not None and (row.kind, row.again, row.config) != (what.kind, what.again, dict(what.config)):
+        raise IdempotencyConflict(f"the Idempotency-Key {key!r} came with another request before: {row.id}")
+    return row

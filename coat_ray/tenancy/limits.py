@@ -1,4 +1,4 @@
-"""Whether a tenant may have more of what adds up: accelerator-hours of a month, and storage.
+"""Whether a tenant may have more of what adds up: accelerator-hours of a month, waiting runs, and storage.
 
 A check holds as long as the transaction that made it, so make it where the thing is granted.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from coat_ray.tenancy.denials import Denial
+from coat_ray.tenancy.ledger_tables import RunRow, RunState
 from coat_ray.tenancy.quotas import get_quota
 from coat_ray.tenancy.tables import UsageKind
 from coat_ray.tenancy.times import month_end, month_of, utc_now
@@ -32,6 +34,22 @@ def check_month(session: Session, tenant: str, *, hours: float = 0.0, now: datet
     if used < allowed and used + hours <= allowed:
         return None
     return Denial(tenant, "accelerator_hours", allowed, used, hours, frees_at=month_end(now))
+
+
+def check_queue(session: Session, tenant: str) -> Denial | None:
+    """Why a tenant may not queue one more run; None: it may.
+
+    Raises:
+        TenantNotFound: no such tenant.
+    """
+    allowed = get_quota(session, tenant).queued_runs
+    if allowed is None:
+        return None
+    waiting = select(func.count()).select_from(RunRow).where(RunRow.tenant == tenant, RunRow.state == RunState.QUEUED)
+    used = session.scalar(waiting) or 0
+    if used < allowed:
+        return None
+    return Denial(tenant, "queued_runs", allowed, used, 1, frees_when="some of them begin or are stopped")
 
 
 def check_storage(session: Session, tenant: str, *, num_bytes: int = 0) -> Denial | None:

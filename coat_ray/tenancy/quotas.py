@@ -28,6 +28,7 @@ class Quota(BaseModel):
     cpus: float | None = Field(None, ge=0, description="CPUs at once")
     gpus: float | None = Field(None, ge=0, description="GPUs at once; parts of one count as parts")
     running_runs: int | None = Field(None, ge=0, le=_MAX_COUNT, description="runs that hold a lease at once")
+    queued_runs: int | None = Field(1000, ge=0, le=_MAX_COUNT, description="runs that wait at once")
     trials: int | None = Field(None, ge=0, le=_MAX_COUNT, description="trials of sweeps at once")
     accelerator_hours: float | None = Field(None, ge=0, description="per calendar month, UTC")
     storage_bytes: int | None = Field(None, ge=0, le=_MAX_BYTES, description="runs, models, corpora and targets")

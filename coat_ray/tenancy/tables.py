@@ -55,6 +55,7 @@ class QuotaRow(Base):
     cpus: Mapped[float | None]
     gpus: Mapped[float | None]
     running_runs: Mapped[int | None]
+    queued_runs: Mapped[int | None]
     trials: Mapped[int | None]
     accelerator_hours: Mapped[float | None]
     storage_bytes: Mapped[int | None] = mapped_column(BigInteger)

@@ -30,7 +30,8 @@ def wanted(**resources: Any) -> tuple[float, float]:
         ({"train_workers": 1, "encode_actors": 8}, 4, 0),  # 8 shared actors of half a CPU
         ({"train_workers": 4, "gpus_per_worker": 1, "cpus_per_worker": 4}, 16, 4),
         ({"train_workers": 1, "encode_actors": 4, "encode_gpus": 0.25}, 5, 2),  # 2 x 4 actors, 2 that decode
-        ({"train_workers": 2, "encode_actors": 2, "stream_targets": True}, 3, 0),
+        ({"train_workers": 2, "encode_actors": 2, "stream_targets": True}, 5, 0),  # 2 workers with 1 + 1 + 1 CPUs
+        ({"train_workers": 4, "encode_actors": 2, "stream_targets": True}, 11, 0),
     ],
 )
 def test_the_footprint_of_a_run(resources: dict[str, Any], cpus: float, gpus: float) -> None:

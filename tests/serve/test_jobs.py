@@ -38,6 +38,10 @@ class Jobs:
             raise RuntimeError(status)
         return status
 
+    def stop_job(self, job_id: str) -> bool:
+        self.status[job_id] = "STOPPED"
+        return True
+
     def get_job_logs(self, job_id: str) -> str:
         return job_id
 
@@ -127,6 +131,32 @@ def test_a_job_that_ended_properly_is_not_taken_for_dead(world: World, jobs: Job
     jobs.status[f"{run}-1"] = "SUCCEEDED"
     assert dispatcher(world, jobs).step() == []
     assert world.ask("GET", f"/runs/{run}").json()["state"] == "done"
+
+
+def test_an_attempt_is_ended_before_the_next_begins(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    dispatcher(world, jobs).step()
+    world.platform.ledger.died(run, 1, "no sign of life")
+    assert dispatcher(world, jobs).step() == []
+    assert jobs.status == {f"{run}-1": "STOPPED"}
+    assert dispatcher(world, jobs).step() == [run]
+    first, second = (job["runtime_env"]["env_vars"]["COAT_LEASE_FILE"] for job in jobs.submitted.values())
+    assert first != second
+    assert json.loads(Path(first).read_text())["token"] != json.loads(Path(second).read_text())["token"]
+
+
+def test_the_end_of_a_cluster_speaks_against_no_run(world: World, jobs: Jobs) -> None:
+    run = world.submit()
+    for attempt in range(1, 8):
+        assert dispatcher(world, jobs).step() == [run]
+        jobs.status[f"{run}-{attempt}"] = "LOST"
+    assert dispatcher(world, jobs).step() == [run]
+
+
+def test_a_run_that_cannot_be_looked_after_keeps_no_other_waiting(world: World, jobs: Jobs) -> None:
+    first, second = world.submit(), world.submit()
+    (world.platform.storage.submissions / f"{first}.yaml").mkdir(parents=True)
+    assert dispatcher(world, jobs).step() == [second]
 
 
 def test_a_ray_that_does_not_answer_about_a_job_takes_nothing_back(world: World, jobs: Jobs) -> None:

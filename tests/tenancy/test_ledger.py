@@ -9,7 +9,7 @@ import pytest
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.errors import Denied, Forbidden
+from coat_ray.tenancy.errors import Denied, Forbidden, IdempotencyConflict
 from coat_ray.tenancy.keys import create_key
 from coat_ray.tenancy.leases import MAX_DEATHS, Lease, LeaseLost
 from coat_ray.tenancy.ledger import DEAD_AFTER, START_WITHIN, Ledger, Submission
@@ -103,6 +103,55 @@ def test_a_request_that_is_sent_again_is_one_run(world: World) -> None:
     assert one.id == again.id
     assert world.submit("music", idempotency_key="abc").id != one.id
     assert world.states() == {"queued": 2}
+
+
+def test_a_run_that_has_not_begun_is_given_its_time_whatever_it_is_asked(world: World) -> None:
+    slow = world.submit()
+    world.ledger.tick()
+    world.later(seconds=DEAD_AFTER.total_seconds() + 1)
+    world.ledger.tick()
+    assert world.run(slow.id).attempts == 1
+    stopped = world.ledger.stop(slow.id, actor=world.members["speech"])
+    assert (stopped.state, stopped.reason) == (RunState.STOPPED, "asked to stop")
+    assert world.ledger.lease_of(slow.id) is None
+
+
+def test_a_key_that_came_with_another_request_is_refused(world: World) -> None:
+    world.submit(idempotency_key="abc")
+    with pytest.raises(IdempotencyConflict, match="came with another request before"):
+        world.submit(idempotency_key="abc", again=False)
+
+
+def test_no_more_runs_wait_than_the_limit(database: Database) -> None:
+    world = World(database, queued_runs=2)
+    for _ in range(2):
+        world.submit()
+    with pytest.raises(Denied, match="may have 2 runs that wait; 2 used, 1 more wanted"):
+        world.submit()
+    world.ledger.tick()
+    world.submit()
+
+
+def test_what_a_dead_driver_used_ends_with_its_last_sign_of_life(world: World) -> None:
+    run = world.submit()
+    world.ledger.tick()
+    world.later(seconds=10)
+    world.begin(run)
+    world.later(hours=48)
+    world.ledger.died(run.id, 1, "its cluster ended", counts=False)
+    with world.database.read() as session:
+        used = used_in_month(session, "speech", UsageKind.ACCELERATOR_SECONDS, month_of(START))
+    assert used == pytest.approx(10)
+
+
+def test_an_attempt_that_lived_long_begins_the_row_of_deaths_anew(world: World) -> None:
+    run = world.submit()
+    for attempt in range(1, 2 * MAX_DEATHS):
+        world.ledger.tick()
+        world.later(minutes=11)
+        world.begin(run)
+        world.ledger.died(run.id, attempt, "killed")
+    assert world.run(run.id).state is RunState.STARTING
 
 
 def test_silence_while_nobody_listened_is_not_held_against_a_driver(world: World) -> None:
