@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -26,7 +27,7 @@ from coat_ray.training.task import Parts, WorkerTask, build_coat
 
 
 def train(task: WorkerTask, worker: Worker) -> None:
-    """Train one arm from its newest checkpoint to its end, or to the next step after somebody asks it to yield.
+    """Train one arm from its newest checkpoint to its end, to ``task.until``, or until somebody asks it to yield.
 
     The process group must be there. An arm that ended has an adapter.
 
@@ -45,6 +46,12 @@ def train(task: WorkerTask, worker: Worker) -> None:
     first = checkpoint.progress if checkpoint else Progress(0, 0, task.fingerprint, {})
     left_out, journal = LeftOut(config.training.skip_nonfinite, first.left_out), Journal(worker)
     journal.repeat(first.lines)
+    if task.until is not None and first.step > task.until:
+        raise ValueError(f"it cannot pause after step {task.until}: it has done {first.step} already")
+    if first.step == task.until:  # a worker before this one died between its checkpoint and its snapshot
+        _export(task, engine, worker, task.snapshot(first.step))
+        engine.close()
+        return
     with closing(prefetch(_batches(task, parts, first.step, worker))) as batches:
         for step in range(first.step, config.total_steps):
             with journal.waiting():
@@ -64,7 +71,8 @@ def train(task: WorkerTask, worker: Worker) -> None:
             journal.add(train_step(engine, shard, stage, active, leave_out))
 
             yields = _anybody(task.yield_note.exists(), worker)
-            saves = done % config.training.checkpoint_every == 0 or done == config.total_steps or yields
+            pauses = done == task.until
+            saves = done % config.training.checkpoint_every == 0 or done == config.total_steps or yields or pauses
             ends_stage = done == parts.plan.start_of(stage_index + 1)
             if done % config.training.log_every == 0 or saves or ends_stage:
                 where = {"step": done, "stage": stage.name, "lr": config.optim.lr * factor}
@@ -72,10 +80,12 @@ def train(task: WorkerTask, worker: Worker) -> None:
             if saves:
                 counts, lines = engine.adam_steps(), journal.take_lines()
                 _save(task, engine, Progress(done, stage_index, task.fingerprint, counts, lines, left_out.used))
-            if yields and done < config.total_steps:
+            if pauses:
+                _export(task, engine, worker, task.snapshot(done))
+            if (yields or pauses) and done < config.total_steps:
                 engine.close()
                 return
-    _export(task, engine, worker)
+    _export(task, engine, worker, task.adapter)
     engine.close()
 
 
@@ -140,13 +150,14 @@ def _save(task: WorkerTask, engine: Engine, progress: Progress) -> None:
         raise CheckpointError(failure[0])
 
 
-def _export(task: WorkerTask, engine: Engine, worker: Worker) -> None:
+def _export(task: WorkerTask, engine: Engine, worker: Worker, folder: Path) -> None:
     """Write the adapter in one piece."""
     with engine.gathered():
         if worker.rank == 0:
-            temporary = task.adapter.with_name(".adapter-being-written")
+            temporary = task.folder / ".adapter-being-written"
             shutil.rmtree(temporary, ignore_errors=True)
             engine.deepspeed.module.save_adapter(temporary)
-            shutil.rmtree(task.adapter, ignore_errors=True)
-            temporary.rename(task.adapter)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.parent.mkdir(exist_ok=True)
+            temporary.rename(folder)
     dist.barrier()

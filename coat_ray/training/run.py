@@ -46,7 +46,7 @@ TRAIN_SPLIT = "train.jsonl"
 
 @dataclass(frozen=True)
 class RunResult:
-    """Where a finished arm lies and what its last log line said."""
+    """Where an arm lies and what its last log line said; ``model`` is empty while it is only paused."""
 
     run_id: str
     folder: Path
@@ -67,6 +67,8 @@ def train_arm(
     open_targets: OpenTargets | None = None,
     build: Callable[[WorkerTask], Parts] | None = None,
     give_way: threading.Event | None = None,
+    until: int | None = None,
+    alias: bool = True,
     show: Callable[[str], None] = print,
 ) -> RunResult:
     """Train one arm, or continue it, or give its result back when it is done. Ray must be running.
@@ -82,6 +84,9 @@ def train_arm(
         open_targets: finds each worker's targets; None: in the store.
         build: makes plan, model and collator in each worker; None: the real ones.
         give_way: once it is set, the run writes a checkpoint after its present step and ends.
+        until: pause after this step, where it is not the last: with a checkpoint and the adapter as it is then. The
+            next call continues.
+        alias: whether the arm's name is to mean this model from now on.
         show: takes lines of progress.
 
     Raises:
@@ -113,11 +118,14 @@ def train_arm(
         skip_rows=skipped,
         open_targets=open_targets,
         build=build,
+        until=until if until is not None and until < config.total_steps else None,
     )
     if record.state != "done":
         with _passed_on(give_way, task.yield_note):
-            _train(task, runs, record, show)
-        model = _register(task, storage, tenant, record, manifest)
+            paused = _train(task, runs, record, show)
+        if paused is not None:
+            return RunResult(record.id, task.folder, paused, "", read_metrics(runs.metrics(record.id))[-1])
+        model = _register(task, storage, tenant, record, manifest, alias=alias)
         last = read_metrics(runs.metrics(record.id))[-1]
         record = runs.update(record.id, state="done", result={"model": model.ref, "metrics": last})
     return RunResult(record.id, task.folder, task.adapter, record.result["model"], record.result["metrics"])
@@ -135,7 +143,11 @@ def _check(config: RunConfig, arm: Arm, datasets: Mapping[str, str]) -> None:
         raise ConfigError(f"no targets for {', '.join(missing)}; encode them first")
 
 
-def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callable[[str], None]) -> None:
+def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callable[[str], None]) -> Path | None:
+    """Train to the end, or to where it pauses; then the adapter of that step."""
+    paused = None if task.until is None else task.snapshot(task.until)
+    if paused is not None and paused.exists():
+        return paused
     task.stop_note.prepare()
     task.attempts.forget()
     runs.update(record.id, state="running")
@@ -153,9 +165,12 @@ def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callabl
         raise _failed(runs, record, note)
     if not task.adapter.exists():
         runs.update(record.id, state="interrupted")
+        if paused is not None and paused.exists():
+            return paused
         if task.yield_note.exists():
             raise TrainingYieldedError(f"run {record.id} gave way; it goes on where it stopped")
         raise KeyboardInterrupt  # Ray ends an interrupted run without an error
+    return None
 
 
 @contextlib.contextmanager
@@ -225,7 +240,9 @@ def _scaling(resources: ResourcesConfig) -> ScalingConfig:
     )
 
 
-def _register(task: WorkerTask, storage: Storage, tenant: str, record: RunRecord, manifest: Manifest) -> ModelRecord:
+def _register(
+    task: WorkerTask, storage: Storage, tenant: str, record: RunRecord, manifest: Manifest, *, alias: bool
+) -> ModelRecord:
     """Make a model of the adapter, or find the one that an interrupted call already made."""
     models = ModelRegistry(storage, tenant)
     for known in models.list():
@@ -238,6 +255,6 @@ def _register(task: WorkerTask, storage: Storage, tenant: str, record: RunRecord
         task.adapter,
         base=task.config.backbone.model_dump(mode="json"),
         ingredients=ingredients(task.config.backbone, task.config.corpus.name, manifest.rows, specs),
-        alias=task.arm,
+        alias=task.arm if alias else None,
         lineage={"run": record.id, "parents": record.parents},
     )

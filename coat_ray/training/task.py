@@ -50,7 +50,8 @@ class WorkerTask:
     """One arm of a run, as plain data: what a worker needs to know.
 
     ``datasets`` maps roles to target fingerprints in the store at ``targets``. ``skip_rows`` are rows whose clips are
-    in quarantine. ``open_targets`` finds the targets (None: in the store), ``build`` makes the parts.
+    in quarantine. ``open_targets`` finds the targets (None: in the store), ``build`` makes the parts. After the step
+    ``until``, before the last, the worker leaves a checkpoint and a snapshot of the adapter and ends.
     """
 
     config: RunConfig
@@ -63,6 +64,11 @@ class WorkerTask:
     skip_rows: frozenset[str] = frozenset()
     open_targets: OpenTargets | None = None
     build: Callable[[WorkerTask], Parts] | None = None
+    until: int | None = None
+
+    def snapshot(self, step: int) -> Path:
+        """The adapter as it was after a step at which training paused."""
+        return self.folder / "snapshots" / str(step)
 
     @property
     def checkpoints(self) -> Path:

@@ -112,7 +112,9 @@ def arm(
     build: Builder,
     name: Arm = "coat",
     run: RunConfig | None = None,
+    *,
     give_way: threading.Event | None = None,
+    until: int | None = None,
 ) -> RunResult:
     """Train in a home of its own on 20 text rows."""
     storage, corpus = Storage(root), root / "corpus"
@@ -122,7 +124,14 @@ def arm(
         write_manifest([Row(id=str(i), messages=turns, licence="CC0-1.0") for i in range(20)], corpus / "train.jsonl")
     datasets = {"pitch": TargetStore(storage.targets).open_or_create(PITCH, "expert", None, "block").fingerprint}
     return train_arm(
-        run or config(), name, corpus=corpus, storage=storage, datasets=datasets, build=build, give_way=give_way
+        run or config(),
+        name,
+        corpus=corpus,
+        storage=storage,
+        datasets=datasets,
+        build=build,
+        give_way=give_way,
+        until=until,
     )
 
 
@@ -267,3 +276,11 @@ def test_a_run_that_is_asked_to_yield_stops_after_its_step_and_goes_on_exactly(
     assert 0 < steps[-1] < 12
     result = arm(tmp_path, build_sound)
     assert same_weights(straight, result)
+
+
+def test_a_run_that_pauses_leaves_its_adapter_and_goes_on_exactly(straight: RunResult, tmp_path: Path) -> None:
+    paused = arm(tmp_path, build_sound, until=6)
+    assert (paused.model, paused.metrics["step"]) == ("", 6)
+    assert not same_weights(straight, paused)
+    assert arm(tmp_path, build_that_must_not_run, until=6) == paused
+    assert same_weights(straight, arm(tmp_path, build_sound))
