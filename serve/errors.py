@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 from coat_ray.config import ConfigError
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.tenancy.corpora import CorpusExists, CorpusInUse, CorpusNotFound
-from coat_ray.tenancy.errors import AuthenticationFailed, Denied, Forbidden, KeyNotFound, TenantExists, TenantNotFound
+from coat_ray.tenancy.errors import (
+    AuthenticationFailed,
+    Denied,
+    Forbidden,
+    IdempotencyConflict,
+    KeyNotFound,
+    TenantExists,
+    TenantNotFound,
+)
 from coat_ray.tenancy.leases import LeaseLost
 from coat_ray.tenancy.runs import RunNotFound
 from coat_ray.tenancy.sharing import ShareNotFound, SharingRefused, StillShared
@@ -25,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 NOT_FOUND = (CorpusNotFound, ModelNotFound, RunNotFound, ShareNotFound, TenantNotFound, KeyNotFound)
 
-CONFLICTS = (CorpusExists, CorpusInUse, LeaseLost, StillShared, TenantExists, UploadBusy)
+CONFLICTS = (CorpusExists, CorpusInUse, IdempotencyConflict, LeaseLost, StillShared, TenantExists, UploadBusy)
 
 
 def error(status: int, message: str, code: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
