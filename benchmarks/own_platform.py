@@ -40,10 +40,13 @@ class OwnPlatform:
     def coat(self, *arguments: str, key: str | None = None) -> str:
         """Run `coat` in this home, as the owner of the platform or as whoever has the *key*; gives what it printed.
 
+        A platform, key or database that the shell names is not this one's.
+
         Raises:
             RuntimeError: it failed.
         """
-        environment = {**os.environ, "COAT_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("COAT_")}
+        environment = {**outside, "COAT_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
         environment |= {"COAT_API_KEY": key} if key else {}
         command = [sys.executable, "-m", "coat_ray.cli", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
