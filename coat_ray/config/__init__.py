@@ -10,6 +10,7 @@ from coat_ray.config.resources import PoolConfig, ResourcesConfig
 from coat_ray.config.run import RECON, Arm, EvaluationConfig, RunConfig
 from coat_ray.config.section import ConfigError, Section
 from coat_ray.config.student import BackboneConfig, LoraSection, ProjectorConfig
+from coat_ray.config.sweep import SweepConfig
 from coat_ray.config.training import (
     BalanceConfig,
     DeepSpeedConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "RunConfig",
     "Section",
     "StageConfig",
+    "SweepConfig",
     "TrackingConfig",
     "TrainingConfig",
     "load_config",
