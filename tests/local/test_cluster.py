@@ -68,7 +68,7 @@ def test_an_interrupted_job_leaves_nothing_and_a_second_one_is_refused_meanwhile
     assert second.returncode == 1
     assert f"process {run.pid} uses the local Ray" in output
     run.send_signal(signal.SIGTERM)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=180)
     assert run.returncode == 130
     assert "the same command continues" in output
     assert _left(tmp_path) == []

@@ -270,11 +270,12 @@ def test_links_are_the_same_when_many_place_them_at_once(world: World) -> None:
         with world.platform.database.begin() as session:
             grant(session, "speech", ShareKind.MODEL, f"trial@{version}", "music", actor=PLATFORM)
     root = world.platform.storage.root
-    workers = [multiprocessing.get_context("fork").Process(target=place_often, args=(url, root)) for _ in range(3)]
+    spawning = multiprocessing.get_context("spawn")  # a fork would copy the locks of threads that it does not have
+    workers = [spawning.Process(target=place_often, args=(url, root), daemon=True) for _ in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join()
+        worker.join(timeout=300)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert links(world) == [f"models/speech/trial/{version}" for version in (1, 2, 3)]
 
