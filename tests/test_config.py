@@ -1,5 +1,7 @@
 """A configuration is whole, frozen, and wrong only in sentences."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -123,6 +125,44 @@ def test_an_override_that_cannot_be_used_is_said_in_a_sentence(load, override, s
 
 def test_a_value_may_refer_to_another_one(load):
     assert load(MINIMAL + "seed: 4\ntraining: {log_every: '${seed}'}").training.log_every == 4
+
+
+LOOKUPS = [
+    "${oc.env:COAT_SECRET}",
+    "${${name}.env:COAT_SECRET}",
+    "${ oc.env : COAT_SECRET }",
+    "prefix-${oc.${name}:COAT_SECRET}",
+    "${oc.decode:'${oc.env:COAT_SECRET}'}",
+    "\\${oc.env:COAT_SECRET}",
+    "${seed}${${name}.env:COAT_SECRET}",
+]
+
+
+@pytest.mark.parametrize("value", LOOKUPS)
+@pytest.mark.parametrize("place", ["file", "override"])
+def test_no_value_looks_up_the_environment(load, monkeypatch, value, place):
+    monkeypatch.setenv("COAT_SECRET", "hunter2")
+    text = MINIMAL.replace("trial", "oc")
+    in_file = f"backbone: {{weights: {json.dumps(value)}}}" if place == "file" else ""
+    overrides = [f"backbone.weights={value}"] if place == "override" else []
+    with pytest.raises(ConfigError, match="looks something up outside the file") as caught:
+        load(text + in_file, *overrides)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_lookup_put_together_from_parts_is_refused_too(load, monkeypatch):
+    monkeypatch.setenv("COAT_SECRET", "hunter2")
+    parts = "backbone: {weights: '${corpus.name}{oc.env:COAT_SECRET}'}\ncorpus: {name: $}"
+    with pytest.raises(ConfigError, match="looks something up outside the file") as caught:
+        load(MINIMAL + parts)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_override_under_a_looked_up_key_is_refused_before_it_is_looked_up(load, monkeypatch):
+    monkeypatch.setenv("COAT_SECRET", "hunter2")
+    with pytest.raises(ConfigError, match="looks something up outside the file") as caught:
+        load(MINIMAL + "backbone: '${oc.env:COAT_SECRET}'", "backbone.weights=x")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -15,7 +15,8 @@ from coat_ray.config.section import ConfigError, Section, suggest
 
 SectionT = TypeVar("SectionT", bound=Section)
 
-_RESOLVER = re.compile(r"\$\{[^}]*:")
+_LOOKUP = re.compile(r"\$\{(?![A-Za-z0-9_.-]+\})")
+"""Every ``${`` that does not stand before a plain key and its bracket: resolvers, and whatever could become one."""
 
 
 def load_config(path: Path | str, model: type[SectionT], overrides: list[str] | None = None) -> SectionT:
@@ -29,10 +30,11 @@ def load_config(path: Path | str, model: type[SectionT], overrides: list[str] | 
         raise ConfigError(f"no configuration file at {path}")
     try:
         tree = OmegaConf.load(path)
+        _refuse_lookups(OmegaConf.to_container(tree), str(path))
         for override in overrides or []:
             _override(tree, override)
-        _refuse_lookups(OmegaConf.to_container(tree), str(path))
         data = OmegaConf.to_container(tree, resolve=True)
+        _refuse_lookups(data, str(path))  # put together from parts, it would be looked up where this is read again
     except ConfigError:
         raise
     except (OmegaConfBaseException, YAMLError, ValueError, TypeError, OSError) as error:
@@ -53,14 +55,14 @@ def _override(tree: Any, override: str) -> None:
 
 
 def _refuse_lookups(data: Any, origin: str) -> None:
-    """Allow ``${other.key}`` but no resolvers: a file must not read the environment of whoever loads it."""
+    """Allow ``${other.key}`` and nothing else: a file must not read the environment of whoever loads it."""
     if isinstance(data, dict):
-        for value in data.values():
-            _refuse_lookups(value, origin)
+        for part in (*data, *data.values()):
+            _refuse_lookups(part, origin)
     elif isinstance(data, list):
         for value in data:
             _refuse_lookups(value, origin)
-    elif isinstance(data, str) and _RESOLVER.search(data):
+    elif isinstance(data, str) and _LOOKUP.search(data):
         raise ConfigError(f"{origin}: {data!r} looks something up outside the file; write the value itself")
 
 
