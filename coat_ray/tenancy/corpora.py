@@ -152,8 +152,8 @@ def remove_corpus(session: Session, name: str, *, actor: Principal, tenant: str,
     Raises:
         CorpusNotFound: no such corpus, or one of another tenant.
         Forbidden: the actor is no admin of the tenant.
-        CorpusInUse: a run that waits or holds a lease names it.
         StillShared: others may read it.
+        CorpusInUse: a run of the tenant that waits or holds a lease names it.
     """
     row = _row(session, name, actor, tenant)
     actor.require(Role.ADMIN, tenant, "remove corpora")
@@ -182,12 +182,13 @@ def _row(session: Session, name: str, actor: Principal, tenant: str) -> CorpusRo
 
 
 def _check_unused(session: Session, tenant: str, name: str) -> None:
-    """A run of another tenant, with which the corpus is shared, counts too and is not named."""
-    active = session.execute(select(RunRow.id, RunRow.tenant, RunRow.config).where(RunRow.state.not_in(ENDED)))
-    for run, whose, config in active:
-        if (name if whose == tenant else f"{tenant}/{name}") in _named(config):
-            who = f"run {run!r} needs it" if whose == tenant else "a run of a tenant that it is shared with needs it"
-            raise CorpusInUse(f"corpus {name!r} cannot be removed: {who}; stop that run, or wait until it has ended")
+    """Only the tenant's own runs: nobody else may read it, so that what others name holds nothing up."""
+    active = select(RunRow.id, RunRow.config).where(RunRow.tenant == tenant, RunRow.state.not_in(ENDED))
+    for run, config in session.execute(active):
+        if name in _named(config):
+            raise CorpusInUse(
+                f"corpus {name!r} cannot be removed: run {run!r} needs it; stop that run, or wait until it has ended"
+            )
 
 
 def _named(config: Any) -> Iterator[str]:
