@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +19,7 @@ from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.runs import get_run
 from coat_ray.tenancy.tables import Outcome
 from serve.access import Asking, Platform
+from serve.confine import HUB_ID, check_corpus, check_plain
 
 router = APIRouter(prefix="/leases", tags=["leases"])
 
@@ -29,7 +30,7 @@ class LeaseRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: dict[str, Any]
-    ray_job_id: str | None = Field(None, max_length=200)
+    ray_job_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,200}$")
 
 
 class Proof(BaseModel):
@@ -37,24 +38,30 @@ class Proof(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    token: str = Field(min_length=1, max_length=64)
+    token: str = Field(pattern=r"^[!-~]{1,64}$")
 
 
 class Ending(Proof):
     """How a lease ends. ``queued``: the run gave way and wants to go on later."""
 
-    outcome: RunState
+    outcome: Literal[RunState.DONE, RunState.FAILED, RunState.STOPPED, RunState.QUEUED]
     reason: str = Field("", max_length=2000)
     result: dict[str, Any] | None = None
 
 
 @router.post("", status_code=201)
 def wanted(
-    asked: LeaseRequest, asking: Asking, key: Annotated[str | None, Header(alias="Idempotency-Key")] = None
+    asked: LeaseRequest,
+    asking: Asking,
+    key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)] = None,
 ) -> dict[str, Any]:
     """Queue a job that waits for its lease; ask ``GET /leases/{run}`` until it has one."""
     with asking.recorded("lease"):
+        check_plain(asked.config, "config")
         config = validate(asked.config, RunConfig, origin="config")
+        if HUB_ID.fullmatch(config.corpus.name):  # another tenant's
+            with asking.platform.database.read() as session:
+                check_corpus(session, asking.tenant, config)
         what = Submission(
             kind=RunKind.RUN,
             name=config.name,
@@ -94,6 +101,7 @@ def lives(run_id: str, proof: Proof, request: Request) -> dict[str, Any]:
 @router.post("/{run_id}/release")
 def ended(run_id: str, ending: Ending, request: Request) -> dict[str, Any]:
     """Give the lease back. The token is the key."""
+    check_plain(ending.result, "result")
     with _recorded(request, run_id) as ledger:
         run = ledger.release(run_id, ending.token, ending.outcome, reason=ending.reason, result=ending.result)
     return run.to_json()

@@ -17,7 +17,7 @@ from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.runs import Run, get_run, list_runs
 from serve.access import Asking, Caller
 from serve.arms import arms_of
-from serve.confine import check_confined, check_corpus
+from serve.confine import check_confined, check_corpus, check_plain
 from serve.printed import Follower, last_lines, printed
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -42,6 +42,7 @@ Tenant = Annotated[str | None, Query(description="whose; only an owner may name 
 def submit(asked: RunRequest, asking: Asking, key: Key = None, tenant: Tenant = None) -> dict[str, Any]:
     """Queue a run. Sent again with the same Idempotency-Key, it is the same run."""
     with asking.recorded("run"):
+        check_plain(asked.config, "config")
         config = validate(asked.config, RunConfig, origin="config")
         check_confined(config)
         whose = asking.acting_in(tenant)
