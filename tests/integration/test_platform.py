@@ -15,7 +15,7 @@ from benchmarks.own_platform import KEY, RUN_CPUS, OwnPlatform, small_run
 from coat_ray.client import Client
 from coat_ray.local.cluster import MARK
 
-ROOM_FOR_TWO, STEPS = 2 * RUN_CPUS, 60
+ROOM_FOR_TWO, STEPS, MANY_STEPS = 2 * RUN_CPUS, 60, 2000
 
 pytestmark = pytest.mark.slow
 
@@ -42,13 +42,6 @@ def adapter(platform: OwnPlatform, team: str, seed: int) -> bytes:
     return weights.read_bytes()
 
 
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPlatform]:
-    platform = OwnPlatform(tmp_path_factory.mktemp("home"), ROOM_FOR_TWO)
-    yield platform
-    platform.coat("down")
-
-
 def until(condition: Callable[[], bool], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -56,8 +49,8 @@ def until(condition: Callable[[], bool], seconds: float = 900) -> None:
         time.sleep(0.2)
 
 
-def submitted(team: Client, seed: int) -> str:
-    return str(team.post("/runs", {"config": small_run("trial", seed, STEPS)})["id"])
+def submitted(team: Client, seed: int, steps: int = STEPS) -> str:
+    return str(team.post("/runs", {"config": small_run("trial", seed, steps)})["id"])
 
 
 def state(team: Client, run: str) -> str:
@@ -82,9 +75,49 @@ def drivers(run: str) -> list[int]:
     return found
 
 
-def test_the_first_start_shows_the_owners_key_once_and_a_second_start_changes_nothing(platform: OwnPlatform) -> None:
-    first = platform.up()
-    [key] = set(KEY.findall(first))
+def ended(team: Client, run: str) -> tuple[str, str]:
+    """State and reason of a run, when it has ended."""
+    until(lambda: state(team, run) in ("done", "failed", "stopped"))
+    found = team.get(f"/runs/{run}")
+    return found["state"], found["reason"]
+
+
+@pytest.fixture(scope="module")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OwnPlatform, str]]:
+    """A platform, and what its first start printed."""
+    platform = OwnPlatform(tmp_path_factory.mktemp("home"), ROOM_FOR_TWO)
+    try:
+        yield platform, platform.up()
+    finally:
+        platform.coat("down")
+
+
+@pytest.fixture
+def platform(first_start: tuple[OwnPlatform, str]) -> OwnPlatform:
+    """The platform, up, whatever the test before did with it."""
+    platform, _ = first_start
+    if not processes(platform):
+        platform.up()
+    return platform
+
+
+@pytest.fixture(scope="module")
+def undisturbed(first_start: tuple[OwnPlatform, str]) -> bytes:
+    """The weights that a run ends with when nothing happens to it."""
+    platform, _ = first_start
+    if not processes(platform):
+        platform.up()
+    team = platform.team("undisturbed")
+    run = submitted(team, 1)
+    assert ended(team, run) == ("done", "")
+    assert team.get(f"/runs/{run}")["attempts"] == 1
+    return adapter(platform, "undisturbed", 1)
+
+
+def test_the_first_start_shows_the_owners_key_once_and_a_second_start_changes_nothing(
+    first_start: tuple[OwnPlatform, str], platform: OwnPlatform
+) -> None:
+    [key] = set(KEY.findall(first_start[1]))
     assert "is up already" in platform.up()
     platform.coat("down")
     assert processes(platform) == []
@@ -96,43 +129,48 @@ def test_the_first_start_shows_the_owners_key_once_and_a_second_start_changes_no
 
 
 def test_a_borrower_gives_way_to_another_team_and_goes_on_exactly_although_its_driver_is_killed(
-    platform: OwnPlatform,
+    platform: OwnPlatform, undisturbed: bytes
 ) -> None:
-    speech, music = platform.team("speech"), platform.team("music")
-    elder, younger = submitted(speech, 0), submitted(speech, 1)
+    owner, speech, music = platform.owner(), platform.team("speech"), platform.team("music")
+    elder = submitted(speech, 0, MANY_STEPS)  # the room that music gets can only be the younger's
+    until(lambda: state(speech, elder) == "running")
+    younger = submitted(speech, 1)
     until(lambda: step(speech, younger) > 0)
-    wanted = submitted(music, 1)
-    until(lambda: state(music, wanted) == "running")
-    assert speech.get(f"/runs/{younger}")["attempts"] == 1
-    assert state(speech, younger) == "queued"
+    wanted = submitted(music, 2)
+    until(lambda: state(music, wanted) in ("running", "done"))
     given_up_at = step(speech, younger)
-    assert 0 < given_up_at < STEPS
-    until(lambda: state(speech, younger) == "running")
     until(lambda: step(speech, younger) > given_up_at or state(speech, younger) == "done")
     for driver in drivers(younger):
         os.kill(driver, signal.SIGKILL)
-    for team, run in ((speech, elder), (speech, younger), (music, wanted)):
-        until(lambda team=team, run=run: state(team, run) in ("done", "failed"))
-        assert team.get(f"/runs/{run}")["reason"] == ""
-        assert state(team, run) == "done"
-    assert adapter(platform, "speech", 1) == adapter(platform, "music", 1)
+    assert ended(speech, younger) == ("done", "")
+    assert ended(music, wanted) == ("done", "")
+    assert speech.get(f"/runs/{younger}")["attempts"] >= 3
+    asked = owner.get("/audit", action="lease.ask", target=f"run/{younger}")["data"]
+    assert {line["reason"] for line in asked} == {f"asked to make room for {wanted}"}
+    assert owner.get("/audit", action="lease.ask", target=f"run/{elder}")["data"] == []
+    assert adapter(platform, "speech", 1) == undisturbed
+    speech.post(f"/runs/{elder}/stop")
+    assert ended(speech, elder)[0] == "stopped"
 
 
-def test_a_run_goes_on_exactly_when_the_platform_ends_and_starts_again_under_it(platform: OwnPlatform) -> None:
+def test_a_run_goes_on_exactly_when_the_platform_ends_and_starts_again_under_it(
+    platform: OwnPlatform, undisturbed: bytes
+) -> None:
     vision = platform.team("vision")
     run = submitted(vision, 1)
     until(lambda: step(vision, run) > 0)
     platform.coat("down")
     assert processes(platform) == []
     platform.up()
-    until(lambda: state(vision, run) in ("done", "failed"))
+    assert ended(vision, run) == ("done", "")
     assert vision.get(f"/runs/{run}")["attempts"] == 2
-    assert adapter(platform, "vision", 1) == adapter(platform, "music", 1)
+    assert adapter(platform, "vision", 1) == undisturbed
 
 
-def test_what_was_used_is_counted_and_the_end_leaves_no_process(platform: OwnPlatform) -> None:
-    used = platform.coat("usage", "--json", key=platform.keys["speech"])
-    assert "cpu_seconds" in used
-    assert "music" not in used
+def test_what_was_used_is_counted_and_the_end_leaves_no_process(platform: OwnPlatform, undisturbed: bytes) -> None:
+    used = json.loads(platform.coat("usage", "--json", key=platform.keys["undisturbed"]))
+    assert undisturbed
+    assert {line["tenant"] for line in used} == {"undisturbed"}
+    assert sum(line["cpu_seconds"] for line in used) > 0
     platform.coat("down")
     assert processes(platform) == []
