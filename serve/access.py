@@ -20,6 +20,7 @@ from coat_ray.tenancy.request_count import RequestCount
 from coat_ray.tenancy.roles import Principal, Role
 from serve.corpus_store import DEFAULT_BOUNDS, Bounds
 from serve.jobs import Cluster
+from serve.streams import Streams
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Platform:
     cluster: Cluster | None = None
     uploads: Bounds = DEFAULT_BOUNDS
     requests: RequestCount = field(default_factory=RequestCount)
+    streams: Streams = field(default_factory=Streams)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Caller:
             ValueError: an owner, who has none and must name one.
         """
         if self.principal.tenant is None:
-            raise ValueError("an owner's key belongs to no tenant: say which one with ?tenant=NAME")
+            raise ValueError("an owner's key belongs to no tenant: say which one, with --tenant NAME or ?tenant=NAME")
         return self.principal.tenant
 
     def acting_in(self, tenant: str | None) -> str:

@@ -9,9 +9,17 @@ from typing import Annotated, Any
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Tenant = Annotated[str | None, typer.Option(help="Whose; only an owner may name another than its own.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes to the file, such as optim.lr=1e-4", metavar="KEY.SUB=VALUE")
 ]
+
+
+def place(path: str, tenant: str | None) -> str:
+    """A path of the API, about the caller's own tenant, or the one that is named."""
+    from coat_ray.client import part  # noqa: PLC0415 - `coat --help` must be instant
+
+    return path if tenant is None else f"{path}?tenant={part(tenant)}"
 
 
 def show_json(data: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from coat_ray.commands.output import Overrides
+from coat_ray.commands.output import Overrides, Tenant
 
 JOB = Path("jobs/train.py")
 
@@ -19,6 +19,7 @@ def train(
     *,
     evaluation: Annotated[bool, typer.Option(help="Compare the arms on held-out questions at the end.")] = True,
     priority: Annotated[int, typer.Option(help="Within the team; higher goes first. On the platform.")] = 0,
+    tenant: Tenant = None,
     local: Annotated[bool, typer.Option("--local", help="A Ray of its own, whatever platform is configured.")] = False,
 ) -> None:
     """Make targets, train every arm, compare them: on the configured platform, else on this machine.
@@ -33,7 +34,9 @@ def train(
     wanted = load_config(config, RunConfig, changes)  # what is wrong is said before anything starts
     client = None if local else Client.configured()
     if client is not None:
-        raise typer.Exit(submit_and_watch(client, wanted, priority, str(uuid.uuid4())))
+        raise typer.Exit(submit_and_watch(client, wanted, priority, str(uuid.uuid4()), tenant=tenant))
+    if tenant is not None:
+        raise typer.BadParameter("tenants are on a platform, and this run is on this machine", param_hint="--tenant")
     raise typer.Exit(_train_here(config, changes))
 
 
