@@ -26,6 +26,7 @@ def create(
     cpus: Annotated[float | None, typer.Option(min=0, help="CPUs at once.")] = None,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs at once.")] = None,
     running_runs: Annotated[int | None, typer.Option(min=0, help="Runs at once.")] = None,
+    queued_runs: Annotated[int | None, typer.Option(min=0, help="Runs that wait at once; default: 1,000.")] = None,
     trials: Annotated[int | None, typer.Option(min=0, help="Trials of sweeps at once.")] = None,
     accelerator_hours: Annotated[float | None, typer.Option(min=0, help="In a calendar month, UTC.")] = None,
     storage_gb: Annotated[float | None, typer.Option(min=0, help="What it stores, in 10^9 bytes.")] = None,
@@ -33,13 +34,14 @@ def create(
     weight: Annotated[float, typer.Option(help="Its share of a contended cluster, relative to others.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a tenant and its first admin key, which is printed once. A limit that is not given is none."""
+    """Make a tenant and its first admin key, which is printed once. But for the queue, only given limits hold."""
     from coat_ray.client import Client, PlatformError  # noqa: PLC0415 - `coat --help` must be instant
 
     limits = {
         "cpus": cpus,
         "gpus": gpus,
         "running_runs": running_runs,
+        "queued_runs": queued_runs,
         "trials": trials,
         "accelerator_hours": accelerator_hours,
         "storage_bytes": None if storage_gb is None else round(storage_gb * GIGABYTE),

@@ -12,7 +12,8 @@ def _owner(act_as):
 
 
 def test_a_tenant_comes_with_its_first_admin_key(coat, service, monkeypatch):
-    code, out, err = coat("tenants", "create", "birds", "--title", "Bird songs", "--gpus", 2, "--storage-gb", 1.5)
+    limits = ("--gpus", 2, "--storage-gb", 1.5, "--queued-runs", 7)
+    code, out, err = coat("tenants", "create", "birds", "--title", "Bird songs", *limits)
     assert (code, err) == (0, "")
     assert "not shown again" in out
     [key] = re.findall(r"^coat_\w{8}_\S{43}$", out, re.MULTILINE)
@@ -22,7 +23,7 @@ def test_a_tenant_comes_with_its_first_admin_key(coat, service, monkeypatch):
     monkeypatch.setenv("COAT_API_KEY", key)
     me = json.loads(coat("whoami", "--json")[1])
     assert (me["role"], me["tenant"], me["quota"]["gpus"], me["quota"]["cpus"]) == ("admin", "birds", 2, None)
-    assert me["quota"]["storage_bytes"] == 1_500_000_000
+    assert (me["quota"]["storage_bytes"], me["quota"]["queued_runs"]) == (1_500_000_000, 7)
     assert [tenant["name"] for tenant in json.loads(coat("tenants", "list", "--json")[1])] == ["birds"]
 
 
