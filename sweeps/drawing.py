@@ -87,7 +87,8 @@ def draw_curves(results: Sequence[TrialResult], objective: Objective) -> Picture
         if trial.state in ends:
             axes.plot(steps[-1], values[-1], marker=ends[trial.state], color=colour, ms=8, mew=2, ls="")
     if len(labels) <= MOST_COLOURS:
-        axes.legend([handles[n] for n in range(len(labels))], [_plain(label) for label in labels], fontsize="small")
+        shown = [handles[place] for place in range(len(labels))]
+        axes.legend(shown, [_plain(label) for label in labels], loc="lower right", fontsize="small")
     axes.set(xlabel="step", ylabel=_plain(unit(objective)))
     axes.grid(alpha=0.3)
     stopped = sum(trial.state == "stopped" for trial in curved)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweeps import tables
-from sweeps.drawing import Picture
+from sweeps import drawing, tables
 from sweeps.importance import Importance, importances
 from sweeps.page import Section
 from sweeps.record import Objective, SweepRecord
@@ -45,12 +44,12 @@ def find(results: Sequence[TrialResult], objective: Objective, variants: Sequenc
     )
 
 
-def sections(found: Findings, pictures: Mapping[str, Picture]) -> list[Section]:
+def sections(found: Findings, pictures: Mapping[str, drawing.Picture]) -> list[Section]:
     """What the page shows, in its order."""
     objective, points, results = found.objective, found.points, found.results
     ranked = ranking(points, objective)
     parts = [
-        Section("Best", [*best_says(found), *([] if pictures else [NO_PICTURES])]),
+        Section("Best", [*best_says(found), *([] if drawing.can_draw() else [NO_PICTURES])]),
         Section("Points, best first", (), tables.points_table(points, objective), pictures.get("scores")),
     ]
     if found.ladder:
