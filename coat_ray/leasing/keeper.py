@@ -49,8 +49,10 @@ class Held:
 
 
 @contextmanager
-def lease(config: RunConfig, show: Callable[[str], None] = print, run: str | None = None) -> Iterator[Held]:
-    """Hold a lease for what the configuration needs, from the platform that the environment names.
+def lease(
+    config: RunConfig, show: Callable[[str], None] = print, run: str | None = None, copies: int = 1
+) -> Iterator[Held]:
+    """Hold a lease for what the configuration needs, *copies* times, from the platform that the environment names.
 
     Without a platform there are no limits, and nothing is asked. A block that raises :class:`GaveWay` gives the lease
     back and leaves the run in the queue, where it is found again by its id (*run*); any other error ends it as failed.
@@ -62,7 +64,7 @@ def lease(config: RunConfig, show: Callable[[str], None] = print, run: str | Non
     if client is None:
         yield Held()
         return
-    run, token = _granted(client, config, show, run)
+    run, token = _granted(client, config, show, run, copies)
     held = Held(run)
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(client, held, token, ended), daemon=True, name="lease")
@@ -74,7 +76,10 @@ def lease(config: RunConfig, show: Callable[[str], None] = print, run: str | Non
     except GaveWay:
         outcome = "queued"
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupted:
+        if held.give_way.is_set():  # on its way out of a block that is interrupted to give way
+            outcome = "queued"
+            raise GaveWay("gave way") from interrupted
         outcome, reason = "stopped", "interrupted"
         raise
     except BaseException as error:
@@ -127,14 +132,18 @@ def giving_way(asked: threading.Event) -> Iterator[None]:
         raise GaveWay("gave way")
 
 
-def _granted(client: Client, config: RunConfig, show: Callable[[str], None], run: str | None) -> tuple[str, str]:
+def _granted(
+    client: Client, config: RunConfig, show: Callable[[str], None], run: str | None, copies: int
+) -> tuple[str, str]:
     """The run's id and its token, once it is its turn; a new run where none waits already."""
     if started_by_platform():
         granted = json.loads(Path(os.environ[LEASE_FILE]).read_text())
         return granted["run"], granted["token"]
     if run is None:
         job = os.environ.get("RAY_JOB_SUBMISSION_ID")
-        body = {"config": config.model_dump(mode="json"), "ray_job_id": job}
+        body = {"config": config.model_dump(mode="json"), "ray_job_id": job} | (
+            {"copies": copies} if copies > 1 else {}
+        )
         run = str(client.post("/leases", body, idempotency_key=job)["id"])
     said, answered = "", time.monotonic()
     while True:

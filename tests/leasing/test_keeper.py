@@ -127,6 +127,18 @@ def test_a_borrower_gives_way_to_another_team(service: Service) -> None:
     assert sorted(service.states()) == ["done", "starting"]
 
 
+def test_an_interrupt_of_a_run_that_is_asked_to_give_way_is_its_giving_way(service: Service) -> None:
+    def interrupted() -> None:
+        with lease(CONFIG) as held:
+            wait_until(lambda: service.states() == ["running"])
+            held.give_way.set()
+            raise KeyboardInterrupt
+
+    with pytest.raises(GaveWay):
+        interrupted()
+    assert service.states()[0] in ("queued", "starting")
+
+
 def test_a_lease_that_was_taken_back_is_given_up(service: Service) -> None:
     with lease(CONFIG) as held:
         wait_until(lambda: service.states() == ["running"])
@@ -144,6 +156,15 @@ def test_who_is_asked_already_does_not_begin() -> None:
     assert begun == []
 
 
+@pytest.fixture
+def plain_interrupts() -> Iterator[None]:
+    """SIGINT as Python treats it, whatever ran before in this process."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("plain_interrupts")
 def test_an_interrupt_comes_while_the_block_runs_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "ASK_EVERY_S", 0.001)
 
@@ -155,7 +176,7 @@ def test_an_interrupt_comes_while_the_block_runs_or_not_at_all(monkeypatch: pyte
         asked = threading.Event()
         asker = threading.Thread(target=ask_soon, args=(asked, number * 2e-5))
         asker.start()
-        with contextlib.suppress(GaveWay), giving_way(asked):
+        with contextlib.suppress(GaveWay, KeyboardInterrupt), giving_way(asked):  # the latter on its way out
             time.sleep(0.002)
         asker.join()
     with pytest.raises(KeyboardInterrupt), giving_way(threading.Event()):
