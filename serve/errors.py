@@ -27,6 +27,7 @@ from coat_ray.tenancy.runs import RunNotFound
 from coat_ray.tenancy.sharing import ShareNotFound, SharingRefused, StillShared
 from coat_ray.tenancy.times import utc_now
 from serve.corpus_store import UploadBusy
+from serve.streams import TooManyStreams
 from serve.uploads import UnknownArchive, UploadTooLarge
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SharingRefused, _terms)
     for conflict in CONFLICTS:
         app.add_exception_handler(conflict, _conflict)
+    app.add_exception_handler(TooManyStreams, _too_many)
     app.add_exception_handler(UploadTooLarge, _too_large)
     app.add_exception_handler(UnknownArchive, _unknown_kind)
     app.add_exception_handler(ConfigError, _invalid)
@@ -75,6 +77,10 @@ async def _denied(_: Request, problem: Exception) -> JSONResponse:
     wait = problem.denial.retry_after_s(utc_now())
     headers = {"Retry-After": str(wait)} if wait is not None else {"x-should-retry": "false"}
     return error(429, str(problem), "quota_exceeded", headers, limit=problem.denial.fields())
+
+
+async def _too_many(_: Request, problem: Exception) -> JSONResponse:
+    return error(429, str(problem), "too_many_streams", {"x-should-retry": "false"})
 
 
 async def _terms(_: Request, problem: Exception) -> JSONResponse:

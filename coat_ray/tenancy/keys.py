@@ -149,6 +149,19 @@ def authenticate(database: Database, text: str, *, now: datetime | None = None) 
     return Principal(row.tenant, row.role, row.id)
 
 
+def is_in_force(session: Session, who: Principal, *, now: datetime | None = None) -> bool:
+    """Whether the key of somebody who was let in would be accepted still."""
+    row = session.get(KeyRow, who.key_id)
+    if row is None or row.revoked_at is not None:
+        return False
+    return row.expires_at is None or row.expires_at > (now or utc_now())
+
+
+def has_form(text: str) -> bool:
+    """Whether a text could be a key at all, which costs no look-up."""
+    return _FORM.fullmatch(text) is not None
+
+
 def _note_use(database: Database, key_id: str, now: datetime) -> None:
     due = or_(KeyRow.used_at.is_(None), KeyRow.used_at <= now - USED_EVERY)
     with database.begin() as session:

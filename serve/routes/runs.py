@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from coat_ray.config import RunConfig, validate
@@ -18,7 +19,8 @@ from coat_ray.tenancy.runs import Run, get_run, list_runs
 from serve.access import Asking, Caller
 from serve.arms import arms_of
 from serve.confine import check_confined, check_corpus, check_plain
-from serve.printed import Follower, last_lines, printed
+from serve.printed import Follower, check_started_here, last_lines, printed
+from serve.streams import Stream
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -61,12 +63,16 @@ def submit(asked: RunRequest, asking: Asking, key: Key = None, tenant: Tenant = 
 
 @router.get("")
 def listed(
-    asking: Asking, state: RunState | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+    asking: Asking,
+    state: RunState | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    before: Annotated[str | None, Query(pattern=r"^[a-z0-9_-]{1,200}$", description="a page's ``next_before``")] = None,
 ) -> dict[str, Any]:
     """Runs, newest first."""
-    with asking.platform.database.read() as session:
-        runs = list_runs(session, actor=asking.principal, state=state, limit=limit)
-    return {"data": [run.to_json() for run in runs]}
+    with asking.recorded("run"), asking.platform.database.read() as session:
+        found = list_runs(session, actor=asking.principal, state=state, limit=limit + 1, before=before)
+    runs = found[:limit]
+    return {"data": [run.to_json() for run in runs], "next_before": runs[-1].id if len(found) > limit else None}
 
 
 @router.get("/{run_id}")
@@ -108,9 +114,12 @@ def logs(
 ) -> Response:
     """The last lines of what the run's job printed; with *follow*, then every further one until the run has ended."""
     run = _found(run_id, asking)
+    check_started_here(run)
     if follow:
+        streams, tenant = asking.platform.streams, asking.principal.tenant
         lines = Follower(asking.platform, asking.principal, run_id, tail).lines()
-        return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
+        streams.begin(tenant)
+        return Stream(lines, partial(streams.end, tenant))
     return PlainTextResponse(last_lines(printed(asking.platform, run), tail))
 
 
