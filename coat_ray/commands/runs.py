@@ -32,14 +32,19 @@ def list_runs(
         str | None, typer.Option(help="Only these, such as queued, running, done; on the platform.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="So many of the newest; on the platform.")] = 200,
+    before: Annotated[
+        str | None, typer.Option(metavar="ID", help="Older than this run: the next page; on the platform.")
+    ] = None,
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
     if (client := _platform(local)) is not None:
-        found = client.get("/runs", state=state, limit=limit)["data"]
+        page = client.get("/runs", state=state, limit=limit, before=before)
         columns = ("id", "tenant", "state", "reason", "priority", "submitted_at")
-        show_rows(found, columns, as_json=as_json, empty=NOTHING_SUBMITTED)
+        show_rows(page["data"], columns, as_json=as_json, empty=NOTHING_SUBMITTED)
+        if page["next_before"] and not as_json:
+            typer.echo(f"older ones: --before {page['next_before']}")
         return
     rows = [
         {**record.model_dump(mode="json"), "commit": ((record.git or {}).get("commit") or "-")[:8]}

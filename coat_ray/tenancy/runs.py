@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from coat_ray.tenancy.ledger_tables import RunKind, RunRow, RunState, ShareKind
@@ -74,16 +74,21 @@ def list_runs(
     actor: Principal,
     state: RunState | None = None,
     limit: int = 200,
-    before: datetime | None = None,
+    before: str | None = None,
 ) -> list[Run]:
-    """Runs of the actor's tenant (an owner: of all), newest first; *before* an instant of submission, for paging."""
+    """Runs of the actor's tenant (an owner: of all), newest first; *before*: those that come after this run's id.
+
+    Raises:
+        RunNotFound: *before* is no run that the actor may see.
+    """
     wanted = select(RunRow).order_by(RunRow.submitted_at.desc(), RunRow.id).limit(limit)
     if actor.role is not Role.OWNER:
         wanted = wanted.where(RunRow.tenant == actor.tenant)
     if state is not None:
         wanted = wanted.where(RunRow.state == state)
     if before is not None:
-        wanted = wanted.where(RunRow.submitted_at < before)
+        at = get_run(session, before, actor=actor).submitted_at
+        wanted = wanted.where(or_(RunRow.submitted_at < at, and_(RunRow.submitted_at == at, RunRow.id > before)))
     return [to_run(row) for row in session.scalars(wanted)]
 
 

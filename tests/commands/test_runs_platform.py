@@ -96,6 +96,19 @@ def test_runs_are_listed_by_state_and_stopped(coat, service):
     assert coat("runs", "watch", run)[0] == 1
 
 
+def test_older_runs_are_on_the_next_page_which_is_named(coat, service):
+    made = [service.submit() for _ in range(3)]
+    newest = coat("runs", "list", "--limit", 2)[1]
+    assert made[0] not in newest
+    named = newest.rpartition("older ones: --before ")[2].strip()
+    assert named == made[1]
+    rest = json.loads(coat("runs", "list", "--before", named, "--limit", 1, "--json")[1])
+    assert [row["id"] for row in rest] == made[:1]
+    for run in made:
+        service.client("speech").post(f"/runs/{run}/stop")
+    assert "older ones" not in coat("runs", "list", "--state", "queued")[1]
+
+
 def test_local_records_are_read_when_they_are_asked_for(coat, coat_home):
     assert "nothing has been trained here" in coat("runs", "list", "--local")[1]
     code, _, err = coat("runs", "show", "trial", "--local")
