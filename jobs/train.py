@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the run")
     parser.add_argument("overrides", nargs="*", help="key.sub=value")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where an ancestor began in a script's background
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(soft_wrap=True, highlight=False)
     if not console.is_terminal:
