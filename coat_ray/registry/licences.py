@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 NOT_STATED = "not stated"
 """Stands where a licence should; unknown terms are not free terms."""
 
-_NON_COMMERCIAL = re.compile(rf"\bnc\b|non-?commercial|research|{NOT_STATED}", re.IGNORECASE)
+_CC = r"cc[\W_]*by[\W_]*"
+_NON_COMMERCIAL = re.compile(
+    rf"(?<![a-z0-9])nc(?![a-z])|{_CC}(sa[\W_]*|nd[\W_]*)?nc|non[\W_]*commercial|not?[\W_]+(for[\W_]+)?commercial"
+    rf"|research|{NOT_STATED}"
+)
 _KEPT = re.compile(
-    rf"\bnd\b|no-?deriv|no[ -]redistribut|not for redistribution|proprietary|all rights reserved|{NOT_STATED}",
-    re.IGNORECASE,
+    rf"(?<![a-z0-9])nd(?![a-z])|{_CC}(nc[\W_]*|sa[\W_]*)?nd|(?<![a-z])no[\W_]*deriv|(?<![a-z])non?[\W_]*redistribut"
+    rf"|not[\W_]+for[\W_]+redistribut|proprietary|all[\W_]+rights[\W_]+reserved|{NOT_STATED}"
 )
 """Words of licences that forbid to hand on what was made with the thing, or the thing itself."""
 
@@ -38,7 +43,12 @@ class Terms:
 
 def is_commercial(licence: str) -> bool:
     """Whether a licence's words leave commercial use open. They are read as words, not as law."""
-    return _NON_COMMERCIAL.search(licence) is None
+    return _NON_COMMERCIAL.search(_plain(licence)) is None
+
+
+def _plain(licence: str) -> str:
+    """However it is spelled: capitals, wide letters and typographic hyphens are no difference."""
+    return unicodedata.normalize("NFKC", licence).casefold()
 
 
 def objection(what: str, terms: Terms, *, non_commercial: bool) -> str | None:
@@ -52,7 +62,7 @@ def objection(what: str, terms: Terms, *, non_commercial: bool) -> str | None:
         terms: of the model or corpus.
         non_commercial: whether that was said.
     """
-    kept = [part for part in terms.licence.split(" + ") if _KEPT.search(part)]
+    kept = [part for part in terms.licence.split(" + ") if _KEPT.search(_plain(part))]
     if kept:
         return (
             f"{what} is not shared: its licence {' and '.join(map(repr, kept))} does not let it be handed on; "

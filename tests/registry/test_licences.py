@@ -2,7 +2,7 @@
 
 import pytest
 
-from coat_ray.registry.licences import Ingredient, inherit, is_commercial, objection
+from coat_ray.registry.licences import Ingredient, Terms, inherit, is_commercial, objection
 
 BASE = Ingredient("base", "small", "Apache-2.0", commercial_use=True)
 CORPUS = Ingredient("corpus", "world", "CC0-1.0", commercial_use=True)
@@ -74,3 +74,66 @@ def test_what_may_not_be_handed_on_is_not_shared_whatever_is_said(licence):
     terms = inherit([BASE, Ingredient("corpus", "calls", licence, commercial_use=is_commercial(licence))])
     for said in (False, True):
         assert f"its licence {licence!r} does not let it" in str(objection("trial@1", terms, non_commercial=said))
+
+
+BOUND = [
+    "CC-BY-NC-4.0",
+    "cc_by_nc_4.0",
+    "CC-BY-NC4.0",
+    "CC BY-NC-SA 3.0",
+    "ccbync",
+    "CCBYNC4",
+    "CC-BY-SA-NC",
+    "Attribution Non Commercial",
+    "Attribution-NonCommercial 4.0 International",
+    "NON_COMMERCIAL use",
+    "non\u2011commercial",
+    "\uff23\uff23-BY-\uff2e\uff23",
+    "not for commercial use",
+    "no commercial use",
+    "PolyForm-Noncommercial-1.0.0",
+    "MIT for research only",
+    "not stated",
+]
+OPEN = [
+    "CC-BY-4.0",
+    "CC-BY-SA-4.0",
+    "CC0-1.0",
+    "NCSA",
+    "University of Illinois/NCSA Open Source License",
+    "MIT License",
+    "licence",
+    "sync-1.0",
+    "Apache-2.0",
+    "ISC",
+    "AFL-3.0 (Academic Free License)",
+    "commercial use allowed",
+]
+KEPT = [
+    "CC-BY-ND-4.0",
+    "cc_by_nd_4.0",
+    "CC-BY-ND4.0",
+    "CC BY-NC-ND 4.0",
+    "ccbyncnd",
+    "No Derivatives",
+    "Attribution-NoDerivs",
+    "no_derivatives",
+    "no redistribution",
+    "non-redistributable",
+    "not  for redistribution",
+    "Proprietary",
+    "All Rights Reserved",
+    "not stated",
+]
+HANDED_ON = ["CC-BY-4.0", "Apache-2.0, 2nd edition", "band", "Android SDK", "NDA-free", "derivatives allowed"]
+
+
+@pytest.mark.parametrize(("licence", "commercial"), [*((x, False) for x in BOUND), *((x, True) for x in OPEN)])
+def test_commercial_use_is_read_from_every_spelling(licence, commercial):
+    assert is_commercial(licence) is commercial
+
+
+@pytest.mark.parametrize(("licence", "kept"), [*((x, True) for x in KEPT), *((x, False) for x in HANDED_ON)])
+def test_what_may_not_be_handed_on_is_read_from_every_spelling(licence, kept):
+    said = objection("model m", Terms(licence, commercial_use=True, because=()), non_commercial=True)
+    assert (said is not None) is kept
