@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
 
 from coat_ray.storage import Storage
 from coat_ray.tenancy.audit import refusals_recorded
 from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.errors import AuthenticationFailed, AuthenticationOutcome, Denied
+from coat_ray.tenancy.errors import AuthenticationFailed, Denied
 from coat_ray.tenancy.keys import authenticate
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.rates import take
@@ -21,6 +22,7 @@ from coat_ray.tenancy.roles import Principal, Role
 from serve.corpus_store import DEFAULT_BOUNDS, Bounds
 from serve.jobs import Cluster
 from serve.streams import Streams
+from serve.unknown_callers import UnknownCallers
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Platform:
     uploads: Bounds = DEFAULT_BOUNDS
     requests: RequestCount = field(default_factory=RequestCount)
     streams: Streams = field(default_factory=Streams)
+    unknown: UnknownCallers = field(default_factory=UnknownCallers)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,12 @@ class Caller:
             yield
 
 
+def key_in(headers: Headers) -> str:
+    """The text after ``Bearer`` in the Authorization header; nothing where there is none."""
+    scheme, _, text = headers.get("authorization", "").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""
+
+
 def caller(request: Request) -> Caller:
     """Authenticate a request and count it against its tenant's rate.
 
@@ -79,11 +88,13 @@ def caller(request: Request) -> Caller:
     """
     platform: Platform = request.app.state.platform
     action = f"{request.method} {request.scope['route'].path_format}"
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    with refusals_recorded(platform.database, None, action, request.url.path):
-        if scheme.lower() != "bearer" or not text:
-            raise AuthenticationFailed(AuthenticationOutcome.MALFORMED)
-        principal = authenticate(platform.database, text.strip())
+    try:
+        principal = authenticate(platform.database, key_in(request.headers))
+    except AuthenticationFailed as refusal:
+        platform.unknown.record(
+            platform.database, action, request.url.path, refusal.reason, tenant=refusal.tenant, detail=refusal.detail
+        )
+        raise
     found = Caller(principal, platform, action)
     if principal.tenant is not None:
         with found.recorded(request.url.path):

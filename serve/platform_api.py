@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from coat_ray import __version__
 from serve import errors
 from serve.access import Platform
+from serve.doorkeeper import Doorkeeper
 from serve.routes import corpora, leases, me, models, records, runs, shares, tenants
 
 PREFIX = "/api/v1"
@@ -25,6 +26,7 @@ def build_app(platform: Platform) -> FastAPI:
         redoc_url=None,
     )
     app.state.platform = platform
+    app.add_middleware(Doorkeeper)
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
     for part in (runs, leases, corpora, models, shares, tenants, me, records):

@@ -11,13 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coat_ray.config import RunConfig, validate
 from coat_ray.leasing.footprint import resources_of
-from coat_ray.tenancy import audit
 from coat_ray.tenancy.leases import LeaseLost
 from coat_ray.tenancy.ledger import Ledger, Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.runs import get_run
-from coat_ray.tenancy.tables import Outcome
 from serve.access import Asking, Platform
 from serve.confine import HUB_ID, check_corpus, check_plain
 
@@ -115,6 +113,5 @@ def _recorded(request: Request, run_id: str) -> Iterator[Ledger]:
         yield platform.ledger
     except LeaseLost as lost:
         action = f"{request.method} {request.scope['route'].path}"
-        with platform.database.begin() as session:
-            audit.record(session, None, action, f"run/{run_id}", outcome=Outcome.DENIED, reason=str(lost))
+        platform.unknown.record(platform.database, action, f"run/{run_id}", str(lost))
         raise

@@ -59,6 +59,7 @@ def audited(wanted: Annotated[AuditFilter, Query()], asking: Asking) -> dict[str
         asking.principal.require(Role.ADMIN, asking.principal.tenant, "read the audit log")
         owner = asking.principal.role is Role.OWNER
         whose = wanted.tenant if owner else asking.acting_in(wanted.tenant)
+        asking.platform.unknown.write_left_out(asking.platform.database)
         with asking.platform.database.read() as session:
             page = audit.query(session, **(wanted.model_dump(exclude={"form"}) | {"tenant": whose}))
     lines = [line.to_json() for line in page.records]

@@ -18,7 +18,7 @@ def test_a_ray_job_is_named_by_a_plain_id(world: World, job: str) -> None:
     answer = world.ask("POST", "/leases", json={"config": CONFIG, "ray_job_id": job})
     assert answer.status_code == 422
     assert "ray_job_id" in answer.json()["error"]["message"]
-    assert world.ask("GET", "/runs").json() == {"data": []}
+    assert world.ask("GET", "/runs").json()["data"] == []
 
 
 @pytest.mark.parametrize("token", ["ä", "", "a b", "x" * 65])
