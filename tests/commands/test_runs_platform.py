@@ -13,7 +13,7 @@ from coat_ray.commands.runs import submit_and_watch
 from coat_ray.registry.metrics import append_metrics
 from coat_ray.registry.runs import RunRegistry
 from coat_ray.tenancy.ledger_tables import RunState
-from serve import printed
+from serve import printed, streams
 from tests.serve.served import CONFIG, wait_until
 
 ROW = {"step": 1, "steps": 1, "loss": 2.0, "ce": 1.5, "recon/mse": 0.25, "recon/grad": 9.0}
@@ -259,12 +259,13 @@ def test_logs_are_printed_and_followed_over_attempts_until_the_run_ends(coat, se
 
 def test_more_who_follow_than_there_are_threads_keep_nobody_out(service, cluster, started, monkeypatch):
     monkeypatch.setattr(printed, "FOLLOW_EVERY_S", (1.0,))
+    monkeypatch.setattr(streams, "MAX_STREAMS", 45)
     job = started()
     cluster.logs[f"{job.run_id}-1"] = "one\n"
-    streams = [service.client("speech").stream(f"/runs/{job.run_id}/logs", follow="true") for _ in range(45)]
-    assert [next(stream) for stream in streams] == ["one"] * 45
+    following = [service.client("speech").stream(f"/runs/{job.run_id}/logs", follow="true") for _ in range(45)]
+    assert [next(stream) for stream in following] == ["one"] * 45
     assert service.client("speech").get(f"/runs/{job.run_id}")["state"] == "running"
-    for stream in streams:
+    for stream in following:
         stream.close()
 
 
