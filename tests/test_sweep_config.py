@@ -34,6 +34,21 @@ def test_a_sweep_is_a_space_or_variants_with_one_seed_and_held_out_score_unless_
     assert [variant.train for variant in sweep(variants=VARIANTS).variants] == [False, True]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"variants": VARIANTS, "objective": {"metric": "asr"}},
+        {"space": LR | RANK | SHARES, "search": TPE, "stopping": {"kind": "asha"}},
+        {"space": {"lora.rank": {"int_uniform": [2, 8], "points": 3}, "lora.dropout": {"choice": [0, 0.1]}}},
+    ],
+    ids=["variants", "search", "grid"],
+)
+def test_a_sweep_is_read_back_from_its_record_as_it_was(data):
+    config = sweep(**data)
+    assert SweepConfig.model_validate_json(config.model_dump_json()) == config
+    assert validate(config.model_dump(mode="json"), SweepConfig, "record") == config
+
+
 def test_keys_of_a_space_are_written_in_yaml_as_dotted_keys_of_the_run(tmp_path):
     path = tmp_path / "sweep.yaml"
     path.write_text("name: trial\nrun: run.yaml\nspace:\n  optim.lr: {log_uniform: [1e-4, 1e-2], points: 3}\n")

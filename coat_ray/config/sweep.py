@@ -36,6 +36,11 @@ Seed = Annotated[int, Field(ge=0, le=9_999)]
 Mode = Literal["max", "min"]
 
 
+def _was_set(section: Section, name: str) -> bool:
+    """Whether a value is not the default; one that a record spells out is as if it had been left out."""
+    return getattr(section, name) != type(section).model_fields[name].default
+
+
 class SearchConfig(Section):
     """How points of the space are chosen."""
 
@@ -47,7 +52,7 @@ class SearchConfig(Section):
     def _settings_have_an_effect(self) -> SearchConfig:
         if self.algorithm == "grid":
             for name in ("trials", "seed"):
-                if name in self.model_fields_set and getattr(self, name) is not None:
+                if _was_set(self, name):
                     raise ValueError(f"{name} has no effect with algorithm=grid, which tries every combination")
         elif self.trials is None:
             raise ValueError(f"algorithm={self.algorithm} goes on for ever: say in trials how many points it draws")
@@ -117,7 +122,7 @@ class StoppingConfig(Section):
     @model_validator(mode="after")
     def _settings_have_an_effect(self) -> StoppingConfig:
         for name in ("rungs", "reduction"):
-            if self.kind == "none" and name in self.model_fields_set:
+            if self.kind == "none" and _was_set(self, name):
                 raise ValueError(f"{name} has no effect with kind=none: leave it out, or set kind=asha")
         if any(second <= first for first, second in pairwise(self.rungs)):
             raise ValueError(f"rungs {list(self.rungs)}: each comes after the one before")
@@ -194,7 +199,7 @@ class SweepConfig(Section):
     @model_validator(mode="after")
     def _search_fits_the_points(self) -> SweepConfig:
         algorithm = self.search.algorithm
-        if self.variants is not None and "search" in self.model_fields_set:
+        if self.variants is not None and _was_set(self, "search"):
             raise ValueError("search has no effect with variants: all of them are trained")
         for key, domain in (self.space or {}).items():
             points = getattr(domain, "points", None)
