@@ -15,7 +15,9 @@ def test_pages_hold_every_run_once_and_in_order(database: Database) -> None:
         for _ in range(3):
             world.submit()
         world.later(seconds=1)
-    speech, seen, before = world.members["speech"], [], None
+    speech = world.members["speech"]
+    seen: list[str] = []
+    before: str | None = None
     with database.read() as session:
         while page := [run.id for run in list_runs(session, actor=speech, limit=2, before=before)]:
             seen, before = [*seen, *page], page[-1]
