@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from coat_ray.storage import Storage
 from coat_ray.tenancy.audit import refusals_recorded
 from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.errors import AuthenticationFailed, Denied
+from coat_ray.tenancy.errors import AuthenticationFailed, BadRequest, Denied
 from coat_ray.tenancy.keys import authenticate
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.rates import take
@@ -52,10 +52,10 @@ class Caller:
         """The caller's tenant.
 
         Raises:
-            ValueError: an owner, who has none and must name one.
+            BadRequest: an owner, who has none and must name one.
         """
         if self.principal.tenant is None:
-            raise ValueError("an owner's key belongs to no tenant: say which one, with --tenant NAME or ?tenant=NAME")
+            raise BadRequest("an owner's key belongs to no tenant: say which one, with --tenant NAME or ?tenant=NAME")
         return self.principal.tenant
 
     def acting_in(self, tenant: str | None) -> str:

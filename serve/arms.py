@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from coat_ray.config import RunConfig
 from coat_ray.registry.models import ModelNotFound, ModelRegistry
-from coat_ray.registry.runs import RunNotFound, RunRecord, RunRegistry, identity
+from coat_ray.registry.runs import RunDamaged, RunNotFound, RunRecord, RunRegistry, identity
 from coat_ray.storage import Storage
 from coat_ray.tenancy.runs import Run
 
@@ -40,8 +40,8 @@ def _by_experiment(run: Run, registry: RunRegistry) -> Iterator[RunRecord]:
 def _by_model(run: Run, registry: RunRegistry, models: ModelRegistry) -> Iterator[RunRecord]:
     for ref in (run.result or {}).get("models", ()):
         try:
-            yield registry.find(models.resolve(ref).lineage["run"])
-        except (ModelNotFound, RunNotFound, KeyError):  # removed since
+            yield registry.find(str(models.resolve(str(ref)).lineage["run"]))
+        except (ModelNotFound, RunDamaged, RunNotFound, KeyError):  # removed since, or never what it says
             continue
 
 

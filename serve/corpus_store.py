@@ -31,6 +31,7 @@ from coat_ray.tenancy.corpora import (
     remove_corpus,
 )
 from coat_ray.tenancy.database import Database
+from coat_ray.tenancy.errors import BadRequest
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.tenants import get_tenant
 
@@ -86,7 +87,7 @@ def register_folder(place: Place, name: str, path: str) -> Corpus:
         Denied: it is more than the quota leaves.
         TenantNotFound: no such tenant.
         UploadBusy: another corpus of the tenant is on its way.
-        ValueError: no such folder, or one that cannot be taken, as a sentence.
+        BadRequest: no such folder, or one that cannot be taken, as a sentence.
     """
     check_asked(place, name)
     if known_corpus(place, name):
@@ -127,7 +128,7 @@ def check_asked(place: Place, name: str) -> None:
     check_name(name)
     for built_in in BUILTIN:
         if name.startswith(built_in):
-            raise ValueError(
+            raise BadRequest(
                 f"{name!r} cannot name a corpus: names that begin with {built_in!r} are the platform's own"
             )
 
@@ -177,7 +178,7 @@ def put_in_place(place: Place, name: str, folder: Path, facts: CorpusFacts, work
     Raises:
         CorpusExists: the name stands for other content.
         Denied: it is more than the quota leaves.
-        ValueError: the folder cannot be renamed.
+        BadRequest: the folder cannot be renamed.
     """
     target = place.home.corpora / name
     known = known_corpus(place, name)
@@ -195,7 +196,7 @@ def put_in_place(place: Place, name: str, folder: Path, facts: CorpusFacts, work
             folder.rename(target)
         except OSError as error:
             why = error.strerror or str(error)
-            raise ValueError(
+            raise BadRequest(
                 f"the folder cannot be moved ({why}): it must lie on the file system of the storage"
             ) from error
     sync_folder(target.parent)
@@ -214,13 +215,13 @@ def _in_inbox(home: Storage, path: str) -> Path:
     folder = home.inbox / parts
     problem = f"no folder {path!r} in the inbox of the tenant's storage; its path is relative, without '..' and links"
     if not path.isprintable() or parts.is_absolute() or ".." in parts.parts or not parts.parts:
-        raise ValueError(problem)
+        raise BadRequest(problem)
     try:
         if folder.is_dir() and folder.resolve() == home.root.resolve() / "inbox" / parts:
             return folder
     except OSError:  # a name that no file system takes
         pass
-    raise ValueError(problem)
+    raise BadRequest(problem)
 
 
 def _same_files(one: Path, other: Path) -> bool:

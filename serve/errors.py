@@ -11,10 +11,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from coat_ray.config import ConfigError
-from coat_ray.registry.models import ModelNotFound
+from coat_ray.corpus.manifest import ManifestError
+from coat_ray.registry.models import ModelNotFound, ModelRefused
 from coat_ray.tenancy.corpora import CorpusExists, CorpusInUse, CorpusNotFound
 from coat_ray.tenancy.errors import (
     AuthenticationFailed,
+    BadRequest,
     Denied,
     Forbidden,
     IdempotencyConflict,
@@ -26,6 +28,7 @@ from coat_ray.tenancy.leases import LeaseLost
 from coat_ray.tenancy.runs import RunNotFound
 from coat_ray.tenancy.sharing import ShareNotFound, SharingRefused, StillShared
 from coat_ray.tenancy.times import utc_now
+from serve.archives import ArchiveError
 from serve.corpus_store import UploadBusy
 from serve.streams import TooManyStreams
 from serve.uploads import UnknownArchive, UploadTooLarge
@@ -35,6 +38,9 @@ logger = logging.getLogger(__name__)
 NOT_FOUND = (CorpusNotFound, ModelNotFound, RunNotFound, ShareNotFound, TenantNotFound, KeyNotFound)
 
 CONFLICTS = (CorpusExists, CorpusInUse, IdempotencyConflict, LeaseLost, StillShared, TenantExists, UploadBusy)
+
+INVALID = (ArchiveError, BadRequest, ConfigError, ManifestError, ModelRefused)
+"""What is wrong by whoever asked. Any other ValueError is the platform's, and its text may name what is not theirs."""
 
 
 def error(status: int, message: str, code: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
@@ -55,10 +61,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TooManyStreams, _too_many)
     app.add_exception_handler(UploadTooLarge, _too_large)
     app.add_exception_handler(UnknownArchive, _unknown_kind)
-    app.add_exception_handler(ConfigError, _invalid)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ValueError, _invalid)
+    for invalid in INVALID:
+        app.add_exception_handler(invalid, _invalid)
     for missing in NOT_FOUND:
         app.add_exception_handler(missing, _missing)
     app.add_exception_handler(Exception, _unexpected)

@@ -29,7 +29,12 @@ from coat_ray.registry.model_records import (
 )
 from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write, sync_folder
 
-__all__ = ["BASE", "ModelNotFound", "ModelRecord", "ModelRegistry"]
+__all__ = ["BASE", "ModelNotFound", "ModelRecord", "ModelRefused", "ModelRegistry"]
+
+
+class ModelRefused(ValueError):
+    """A name or a change that a model cannot have; the message is a sentence for whoever asked."""
+
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -90,7 +95,7 @@ class ModelRegistry:
         """Merge new scores into a record; but for them and its alias a record never changes.
 
         Raises:
-            ValueError: another tenant's.
+            ModelRefused: another tenant's.
             ModelNotFound: it was removed.
         """
         with self._changing(record) as current:
@@ -104,13 +109,13 @@ class ModelRegistry:
 
         Raises:
             ModelNotFound: with the nearest names.
-            ValueError: another tenant's, or an alias that cannot be one or is a model's name.
+            ModelRefused: another tenant's, or an alias that cannot be one or is a model's name.
         """
         records = self.list()
         if alias is not None:
             _check_name(alias)
             if any(record.name == alias for record in records):
-                raise ValueError(f"{alias!r} is the name of a model, which goes before any alias; choose another")
+                raise ModelRefused(f"{alias!r} is the name of a model, which goes before any alias; choose another")
         with self._changing(self.resolve(ref)) as current:
             changed = self._write(current.model_copy(update={"alias": alias}))
             for other in self.list() if alias else ():  # afterwards, so that the alias means something all the time
@@ -122,7 +127,7 @@ class ModelRegistry:
         """Remove one version. Its empty folder stays, so that no later model gets its number.
 
         Raises:
-            ValueError: another tenant's.
+            ModelRefused: another tenant's.
             ModelNotFound: it was removed.
         """
         with self._changing(record) as current:
@@ -153,7 +158,7 @@ class ModelRegistry:
     def _changing(self, record: ModelRecord) -> Iterator[ModelRecord]:
         """The record as it lies there now, while nobody else changes one."""
         if record.owner:
-            raise ValueError(f"{record.ref} is shared to be read; only {record.owner} changes it")
+            raise ModelRefused(f"{record.ref} is shared to be read; only {record.owner} changes it")
         self._root.mkdir(parents=True, exist_ok=True)
         with (self._root / ".changing").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -208,6 +213,6 @@ def _sync_tree(folder: Path) -> None:
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name == BASE:
-        raise ValueError(
+        raise ModelRefused(
             f"{name!r} cannot name a model: lower-case letters, digits, - and _, at most 63, and not {BASE!r}"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from coat_ray.config import RunConfig
 from coat_ray.provenance import fingerprint, git_state, versions
 from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write
+
+logger = logging.getLogger(__name__)
 
 RunState = Literal["created", "running", "interrupted", "failed", "done"]
 
@@ -33,6 +36,10 @@ micro_tokens and the number of workers also decide what is dropped."""
 
 class RunNotFound(LookupError):
     """No run of that id; the message names the nearest ones."""
+
+
+class RunDamaged(ValueError):
+    """A file that is not the record of a run."""
 
 
 class RunRecord(BaseModel):
@@ -105,6 +112,7 @@ class RunRegistry:
         """The record of a run.
 
         Raises:
+            RunDamaged: its record cannot be read.
             RunNotFound: no such run; a folder whose record was never written counts as none.
         """
         path = self._root / run_id / "record.json"
@@ -113,8 +121,8 @@ class RunRegistry:
         return _read(path)
 
     def list(self) -> list[RunRecord]:
-        """Every run, newest first."""
-        records = [_read(path) for path in self._root.glob("[!.]*/record.json")]
+        """Every run, newest first; a record that cannot be read is left out, with a warning."""
+        records = filter(None, map(_read_or_warn, self._root.glob("[!.]*/record.json")))
         return sorted(records, key=lambda record: (record.created, record.id), reverse=True)
 
     def update(self, run_id: str, *, state: RunState | None = None, result: dict[str, Any] | None = None) -> RunRecord:
@@ -136,8 +144,18 @@ class RunRegistry:
         return f"no run {run_id!r}; {hint}"
 
 
+def _read_or_warn(path: Path) -> RunRecord | None:
+    try:
+        return _read(path)
+    except FileNotFoundError:  # removed since it was listed
+        return None
+    except (RunDamaged, OSError) as error:
+        logger.warning("%s is left out: %s", path, error)
+        return None
+
+
 def _read(path: Path) -> RunRecord:
     try:
         return RunRecord.model_validate_json(path.read_bytes())
     except (ValidationError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a run record: {error}") from error
+        raise RunDamaged(f"{path} is not a run record: {error}") from error

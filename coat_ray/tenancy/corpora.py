@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.columns import NAME_LENGTH
-from coat_ray.tenancy.errors import Denied
+from coat_ray.tenancy.errors import BadRequest, Denied
 from coat_ray.tenancy.ledger_tables import CorpusRow, RunRow, ShareKind
 from coat_ray.tenancy.limits import check_storage
 from coat_ray.tenancy.roles import Principal, Role
@@ -83,10 +83,10 @@ def check_name(name: str) -> str:
     """The name as given.
 
     Raises:
-        ValueError: it cannot name a corpus.
+        BadRequest: it cannot name a corpus.
     """
     if not NAME.fullmatch(name):
-        raise ValueError(
+        raise BadRequest(
             f"{name!r} cannot name a corpus: letters, digits, dots, hyphens and underscores, "
             f"a letter or digit first, at most {NAME_LENGTH}"
         )
@@ -109,7 +109,7 @@ def register_corpus(
         Forbidden: the actor is no member of the tenant.
         CorpusExists: the name stands for other content.
         Denied: more bytes than the tenant may store.
-        ValueError: a name that cannot be a corpus'.
+        BadRequest: a name that cannot be a corpus'.
     """
     actor.require(Role.MEMBER, tenant, "register corpora")
     check_name(name)

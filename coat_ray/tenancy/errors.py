@@ -14,6 +14,10 @@ class DatabaseError(RuntimeError):
     """The database cannot be opened or is not ours; the message says what to do and carries no password."""
 
 
+class BadRequest(ValueError):
+    """What was asked for cannot be, by whoever's asking; the message is a sentence for them."""
+
+
 class TenantExists(ValueError):
     """A tenant of that name is there, or was."""
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.database import Database
-from coat_ray.tenancy.errors import AuthenticationFailed, AuthenticationOutcome, KeyNotFound
+from coat_ray.tenancy.errors import AuthenticationFailed, AuthenticationOutcome, BadRequest, KeyNotFound
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.tables import KeyRow
 from coat_ray.tenancy.tenants import get_tenant
@@ -72,16 +72,16 @@ def create_key(
     Raises:
         Forbidden: the actor is neither owner nor admin of that tenant, or wants an owner's key and is none.
         TenantNotFound: no such tenant.
-        ValueError: role and tenant do not fit, the tenant is closed, or it would be expired already.
+        BadRequest: role and tenant do not fit, the tenant is closed, or it would be expired already.
     """
     actor.require(Role.OWNER if role is Role.OWNER else Role.ADMIN, tenant, f"make a key for the role {role.value}")
     now = now or utc_now()
     if (role is Role.OWNER) != (tenant is None):
-        raise ValueError(f"a key for the role {role.value} {'has no tenant' if tenant else 'needs a tenant'}")
+        raise BadRequest(f"a key for the role {role.value} {'has no tenant' if tenant else 'needs a tenant'}")
     if tenant is not None and get_tenant(session, tenant).closed_at is not None:
-        raise ValueError(f"tenant {tenant!r} is closed and gets no new keys")
+        raise BadRequest(f"tenant {tenant!r} is closed and gets no new keys")
     if expires_at is not None and expires_at <= now:
-        raise ValueError(f"{expires_at.isoformat()} is past: a key must expire later than now")
+        raise BadRequest(f"{expires_at.isoformat()} is past: a key must expire later than now")
     key_id = _free_id(session)
     text = f"coat_{key_id}_{secrets.token_urlsafe(32)}"
     row = KeyRow(

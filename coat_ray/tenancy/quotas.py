@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
-from coat_ray.tenancy.errors import TenantNotFound
+from coat_ray.tenancy.errors import BadRequest, TenantNotFound
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.tables import QuotaRow, TenantRow
 
@@ -40,13 +40,17 @@ class Quota(BaseModel):
         """This quota with some fields changed.
 
         Raises:
-            ValueError: an unknown name, with the nearest one, or a value out of range.
+            BadRequest: an unknown name, with the nearest one, or a value out of range.
         """
         unknown = sorted(set(changes) - set(Quota.model_fields))
         if unknown:
             near = difflib.get_close_matches(unknown[0], Quota.model_fields, n=1, cutoff=0)
-            raise ValueError(f"no quota is called {unknown[0]!r}; did you mean {near[0]!r}?")
-        return Quota.model_validate({**self.model_dump(), **changes})
+            raise BadRequest(f"no quota is called {unknown[0]!r}; did you mean {near[0]!r}?")
+        try:
+            return Quota.model_validate({**self.model_dump(), **changes})
+        except ValidationError as error:
+            wrong = (f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
+            raise BadRequest("; ".join(wrong)) from error
 
 
 def get_quota(session: Session, tenant: str) -> Quota:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
-from coat_ray.tenancy.errors import Refusal, TenantNotFound
+from coat_ray.tenancy.errors import BadRequest, Refusal, TenantNotFound
 from coat_ray.tenancy.ledger_tables import ShareKind, ShareRow
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.tables import TenantRow
@@ -88,11 +88,11 @@ def grant(
     Raises:
         Forbidden: the actor is no admin of the owning tenant.
         TenantNotFound: nobody to share with, or a tenant that was closed.
-        ValueError: with itself.
+        BadRequest: with itself.
     """
     actor.require(Role.ADMIN, owner, f"share a {kind.value}")
     if owner == grantee:
-        raise ValueError(f"{name!r} is {owner}'s own; name another tenant to share it with")
+        raise BadRequest(f"{name!r} is {owner}'s own; name another tenant to share it with")
     other = session.get(TenantRow, grantee)
     if other is None or other.closed_at is not None:
         raise TenantNotFound(grantee)  # without its neighbours: tenants are not shown to each other

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
 from coat_ray.tenancy.columns import NAME_LENGTH
-from coat_ray.tenancy.errors import TenantExists, TenantNotFound
+from coat_ray.tenancy.errors import BadRequest, TenantExists, TenantNotFound
 from coat_ray.tenancy.quotas import Quota
 from coat_ray.tenancy.roles import Principal, Role
 from coat_ray.tenancy.tables import KeyRow, QuotaRow, TenantRow
@@ -44,7 +44,7 @@ def create_tenant(
     Raises:
         Forbidden: the actor does not own the platform.
         TenantExists: the name is taken; names of closed tenants stay taken, because folders and bills carry them.
-        ValueError: a name that cannot be a tenant's.
+        BadRequest: a name that cannot be a tenant's.
     """
     actor.require(Role.OWNER, None, "make tenants")
     _check_name(name)
@@ -113,6 +113,6 @@ def _to_tenant(row: TenantRow) -> Tenant:
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise ValueError(
+        raise BadRequest(
             f"{name!r} cannot name a tenant: lower-case letters, digits and hyphens inside, at most {NAME_LENGTH}"
         )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from coat_ray.tenancy.errors import BadRequest
+
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
@@ -38,10 +40,10 @@ def check_month(month: str) -> str:
     """The month as given.
 
     Raises:
-        ValueError: not of the form ``YYYY-MM``.
+        BadRequest: not of the form ``YYYY-MM``.
     """
     if not _MONTH.fullmatch(month):
-        raise ValueError(f"{month!r} is not a month: write it as YYYY-MM, for example 2026-11")
+        raise BadRequest(f"{month!r} is not a month: write it as YYYY-MM, for example 2026-11")
     return month
 
 

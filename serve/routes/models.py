@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from coat_ray.registry.models import ModelRecord, ModelRegistry
 from coat_ray.tenancy import audit
+from coat_ray.tenancy.errors import BadRequest
 from coat_ray.tenancy.ledger_tables import ShareKind
 from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.sharing import check_unshared, shares_of
@@ -71,7 +72,7 @@ def removed(ref: Ref, asking: Asking) -> dict[str, Any]:
     with asking.recorded(f"model/{ref}"):
         record = _changeable(asking, ref, Role.ADMIN, "remove its models")
         if "@" not in ref:
-            raise ValueError(f"say which version to remove, such as {record.ref}")
+            raise BadRequest(f"say which version to remove, such as {record.ref}")
         with asking.platform.database.begin() as session:
             check_unshared(session, _owner(asking, record), ShareKind.MODEL, share_name(record))
             row = _rows(session, asking, [record])[0]
