@@ -18,6 +18,10 @@ from sweeps.tables import number, unit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+Steps = Sequence[tuple[int, float]]
+"""(step, value) of a curve."""
 
 DPI = 110
 MOST_POINTS = 30
@@ -25,6 +29,7 @@ MOST_POINTS = 30
 MOST_COLOURS = 10
 END_COLOURS = {"done": "C0", "stopped": "C1", "failed": "C3"}
 """Of curves, where there are too many points for a colour each."""
+END_MARKS = {"stopped": "x", "failed": "v"}
 LONGEST_LABEL = 28
 ZERO_GAP = 0.15
 """Part of a logarithmic axis that lies below its smallest number, for a zero at the end."""
@@ -50,7 +55,7 @@ def draw_scores(points: Sequence[PointResult], objective: Objective) -> Picture 
     scored = [point for point in points if point.estimate][:MOST_POINTS]
     if not scored:
         return None
-    figure, axes = _figure(8, 1.2 + 0.32 * len(scored))
+    figure, (axes,) = _figure(8, 1.2 + 0.32 * len(scored))
     scale = _scale(objective)
     for row, point in enumerate(scored):
         found = point.estimate
@@ -69,31 +74,49 @@ def draw_scores(points: Sequence[PointResult], objective: Objective) -> Picture 
 
 
 def draw_curves(results: Sequence[TrialResult], objective: Objective) -> Picture | None:
-    """The objective over the steps of every trial; a cross ends what was stopped. None without a curve."""
-    curved = [trial for trial in results if trial.curve]
-    if not curved:
+    """The objective and the training loss over the steps of every trial, a panel each; None without a curve.
+
+    A cross ends what was stopped. Losses of trials with different weights measure different things.
+    """
+    panels = _curve_panels(results, objective)
+    drawn = {trial.trial: trial for curves in panels.values() for trial, _ in curves}
+    if not drawn:
         return None
-    figure, axes = _figure(8, 4.5)
-    labels = list(dict.fromkeys(trial.variant or trial.point for trial in curved))
-    scale, ends = _scale(objective), {"stopped": "x", "failed": "v"}
+    labels = list(dict.fromkeys(trial.variant or trial.point for trial in drawn.values()))
+    few = len(labels) <= MOST_COLOURS
+    figure, axes = _figure(6.5 * len(panels), 4.5, panels=len(panels))
     handles = {}
-    for trial in curved:
-        place = labels.index(trial.variant or trial.point)
-        colour = f"C{place}" if len(labels) <= MOST_COLOURS else END_COLOURS[trial.state]
-        steps, values = zip(*trial.curve, strict=True)
-        values = tuple(scale * value for value in values)
-        style: dict[str, Any] = {"color": colour, "alpha": 0.85, "lw": 1.3 if trial.state == "done" else 0.9}
-        handles[place] = axes.plot(steps, values, marker="." if len(steps) == 1 else "", **style)[0]
-        if trial.state in ends:
-            axes.plot(steps[-1], values[-1], marker=ends[trial.state], color=colour, ms=8, mew=2, ls="")
-    if len(labels) <= MOST_COLOURS:
-        shown = [handles[place] for place in range(len(labels))]
-        axes.legend(shown, [_plain(label) for label in labels], loc="lower right", fontsize="small")
-    axes.set(xlabel="step", ylabel=_plain(unit(objective)))
-    axes.grid(alpha=0.3)
-    stopped = sum(trial.state == "stopped" for trial in curved)
-    alt = f"{unit(objective)} over the steps of {len(curved)} trials, of which {stopped} end early with a cross"
+    for panel, (label, curves) in zip(axes, panels.items(), strict=True):
+        for trial, curve in curves:
+            name = trial.variant or trial.point
+            colour = f"C{labels.index(name)}" if few else END_COLOURS[trial.state]
+            handles[name] = _draw_curve(panel, trial, curve, colour)
+        panel.set(xlabel="step", ylabel=_plain(label))
+        panel.grid(alpha=0.3)
+    if few:
+        corner: Any = "lower right" if objective.better(1.0) else "upper right"
+        axes[0].legend([*handles.values()], [_plain(name) for name in handles], loc=corner, fontsize="small")
+    stopped = sum(trial.state == "stopped" for trial in drawn.values())
+    alt = f"{' and '.join(panels)} over the steps of {len(drawn)} trials, of which {stopped} end early with a cross"
     return _picture("curves", "Learning curves: a cross ends what was stopped, a triangle what failed", alt, figure)
+
+
+def _curve_panels(results: Sequence[TrialResult], objective: Objective) -> dict[str, list[tuple[TrialResult, Steps]]]:
+    """What there is to draw of the objective, scaled, and of the training loss: label -> curves."""
+    scale = _scale(objective)
+    panels: dict[str, list[tuple[TrialResult, Steps]]] = {
+        unit(objective): [(t, [(step, scale * value) for step, value in t.curve]) for t in results if t.curve],
+        "training loss": [(t, t.losses) for t in results if t.losses],
+    }
+    return {label: curves for label, curves in panels.items() if curves}
+
+
+def _draw_curve(panel: Axes, trial: TrialResult, curve: Steps, colour: str) -> Line2D:
+    steps, values = zip(*curve, strict=True)
+    if trial.state in END_MARKS:
+        panel.plot(steps[-1], values[-1], marker=END_MARKS[trial.state], color=colour, ms=8, mew=2, ls="")
+    width = 1.3 if trial.state == "done" else 0.9
+    return panel.plot(steps, values, marker="o" if len(steps) == 1 else "", ms=4, color=colour, lw=width, alpha=0.85)[0]
 
 
 def draw_parallel(points: Sequence[PointResult], objective: Objective) -> Picture | None:
@@ -104,7 +127,7 @@ def draw_parallel(points: Sequence[PointResult], objective: Objective) -> Pictur
         return None
     scores = [_scale(objective) * point.estimate.mean for point in scored if point.estimate]
     axes_places = [*(axis_places(values) for values in columns.values()), axis_places(scores, log=False)]
-    figure, axes = _figure(max(7.0, 1.7 * len(axes_places)), 4.8)
+    figure, (axes,) = _figure(max(7.0, 1.7 * len(axes_places)), 4.8)
     shades = _shades([objective.rank(score) for score in scores])
     for row, point in enumerate(scored):
         heights = [places[row] for places, _ in axes_places]
@@ -127,7 +150,7 @@ def draw_importance(found: Sequence[Importance]) -> Picture | None:
     """A bar per parameter with a mark at what chance would give; None where there is none."""
     if not found:
         return None
-    figure, axes = _figure(7, 1.2 + 0.38 * len(found))
+    figure, (axes,) = _figure(7, 1.2 + 0.38 * len(found))
     rows = range(len(found))
     axes.barh(rows, [i.share for i in found], color=["C0" if i.readable else "0.7" for i in found])
     axes.plot([i.chance for i in found], list(rows), "|", color="black", ms=16, mew=2)
@@ -143,7 +166,7 @@ def draw_cost(points: Sequence[PointResult], objective: Objective) -> Picture | 
     placed = [point for point in points if point.finished and point.estimate and point.step_seconds is not None]
     if not placed:
         return None
-    figure, axes = _figure(7, 4.5)
+    figure, (axes,) = _figure(7, 4.5)
     front, scale = pareto_front(placed, objective), _scale(objective)
     for group, style in ((placed, "o"), (front, "D-")):
         heights = [scale * point.estimate.mean for point in group if point.estimate]
@@ -189,13 +212,13 @@ def axis_places(values: Sequence[Any], *, log: bool = True) -> tuple[list[float]
 _BACKGROUND = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - an extra
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, [*figure.subplots(1, panels, squeeze=False)[0]]
 
 
 def _picture(name: str, title: str, alt: str, figure: Figure) -> Picture:

@@ -71,6 +71,15 @@ def test_a_stopped_trial_ends_visibly(results):
     assert "0 end early" in other.alt
 
 
+def test_the_training_loss_has_a_panel_of_its_own(results):
+    with_losses = [result.model_copy(update={"losses": ((10, 3.0), (20, 2.0))}) for result in results]
+    alone = [result.model_copy(update={"curve": ()}) for result in with_losses]
+    one, both, loss = (drawing.draw_curves(trials, ACCURACY) for trials in (results, with_losses, alone))
+    widths = [Image.open(io.BytesIO(picture.png)).width for picture in (one, both, loss)]
+    assert widths[1] == 2 * widths[0] == 2 * widths[2]
+    assert both.alt.startswith("mean accuracy in % and training loss over the steps of 8 trials")
+
+
 def test_many_points_and_hostile_variants_can_be_drawn():
     results = [t for n in range(40) for t in seeds(f"p{n}", n / 40, variant=f"{HOSTILE} {n}", curve=((1, 0.1),))]
     image = Image.open(io.BytesIO(drawing.draw_scores(points_of(results), ACCURACY).png))
