@@ -36,6 +36,8 @@ class ModelRefused(ValueError):
     """A name or a change that a model cannot have; the message is a sentence for whoever asked."""
 
 
+RECORD = "record.json"
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -130,11 +132,27 @@ class ModelRegistry:
             ModelRefused: another tenant's.
             ModelNotFound: it was removed.
         """
+        shutil.rmtree(self.set_aside(record))
+
+    def set_aside(self, record: ModelRecord) -> Path:
+        """Let one version be no more by renames alone; gives the folder of its files, to delete or to `put_back`.
+
+        Raises:
+            ModelRefused: another tenant's.
+            ModelNotFound: it was removed.
+        """
         with self._changing(record) as current:
             folder = self.folder(current)
-            (folder / "record.json").unlink()
-            for path in folder.iterdir():
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            aside = Path(tempfile.mkdtemp(prefix=".removed-", dir=folder.parent))
+            _move_record_and_files(folder, aside)
+        return aside
+
+    def put_back(self, record: ModelRecord, aside: Path) -> None:
+        """Undo :meth:`set_aside`."""
+        files = [path for path in aside.iterdir() if path.name != RECORD]
+        for path in (*files, aside / RECORD):  # the record last: with it the version is there
+            path.rename(self.folder(record) / path.name)
+        aside.rmdir()
 
     def list(self, *, shared: bool = False) -> list[ModelRecord]:
         """Every version of every model, newest first; with *shared*, also what other tenants share (``owner`` set)."""
@@ -142,7 +160,7 @@ class ModelRegistry:
         if shared and self._shared.is_dir():
             for place in self._shared.glob("*/*/[0-9]*"):
                 owner, name, version = place.relative_to(self._shared).parts
-                record = read_record(place / "record.json", name, version)
+                record = read_record(place / RECORD, name, version)
                 found += [record.model_copy(update={"owner": owner})] if record else []
         return newest_first(found)
 
@@ -165,7 +183,7 @@ class ModelRegistry:
             yield find_model(record.ref, self.list())
 
     def _write(self, record: ModelRecord) -> ModelRecord:
-        atomic_write(self.folder(record) / "record.json", _to_json(record))
+        atomic_write(self.folder(record) / RECORD, _to_json(record))
         return record
 
     def _versions(self, name: str) -> Sequence[int]:
@@ -180,7 +198,7 @@ class ModelRegistry:
         try:
             shutil.copytree(adapter, staging / record.adapter)
             while True:
-                atomic_write(staging / "record.json", _to_json(record))
+                atomic_write(staging / RECORD, _to_json(record))
                 staging.chmod(0o755)
                 _sync_tree(staging)
                 target = self.folder(record)
@@ -197,6 +215,13 @@ class ModelRegistry:
             raise
         sync_folder(shelf)
         return record
+
+
+def _move_record_and_files(folder: Path, target: Path) -> None:
+    """The record first: without it the version is gone."""
+    (folder / RECORD).rename(target / RECORD)
+    for path in folder.iterdir():
+        path.rename(target / path.name)
 
 
 def _to_json(record: ModelRecord) -> str:

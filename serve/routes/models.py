@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -73,11 +75,16 @@ def removed(ref: Ref, asking: Asking) -> dict[str, Any]:
         record = _changeable(asking, ref, Role.ADMIN, "remove its models")
         if "@" not in ref:
             raise BadRequest(f"say which version to remove, such as {record.ref}")
-        with asking.platform.database.begin() as session:
-            check_unshared(session, _owner(asking, record), ShareKind.MODEL, share_name(record))
-            row = _rows(session, asking, [record])[0]
-            _registry(asking, record).remove(record.model_copy(update={"owner": None}))
-            _record(session, asking, "model.remove", record)
+        registry, own = _registry(asking, record), record.model_copy(update={"owner": None})
+        with ExitStack() as undo:
+            with asking.platform.database.begin() as session:
+                check_unshared(session, _owner(asking, record), ShareKind.MODEL, share_name(record))
+                row = _rows(session, asking, [record])[0]
+                _record(session, asking, "model.remove", record)
+                aside = registry.set_aside(own)
+                undo.callback(registry.put_back, own, aside)
+            undo.pop_all()
+    shutil.rmtree(aside, ignore_errors=True)  # outside of the transaction: others wait while one writes
     return row
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from coat_ray.tenancy import audit
+from coat_ray.tenancy.database import Database
+from serve.routes import models
 from tests.serve.conftest import World
 from tests.serve.trained import NON_COMMERCIAL, add_model, registry_of, share
 
@@ -152,3 +158,36 @@ def test_a_broken_record_hides_no_other_model(world: World) -> None:
     assert names(world) == ["speech/trial@1"]
     shutil.rmtree(folder)
     assert names(world) == ["speech/trial@1"]
+
+
+def test_files_are_deleted_when_others_can_write_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_model(world)
+    deleted = []
+
+    def deleting(folder: Path, **more: object) -> None:
+        with world.platform.database.begin() as session:  # waits for ever inside of another transaction
+            audit.record(session, None, "test.write")
+        deleted.append(sorted(path.name for path in folder.iterdir()))
+
+    monkeypatch.setattr(models.shutil, "rmtree", deleting)
+    assert status(world, "DELETE", "/models/trial@1", "admin") == 200
+    assert deleted == [["adapter", "record.json"]]
+    assert names(world) == []
+    assert audited(world, "model.remove")
+
+
+def test_a_removal_that_is_not_written_down_removes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = add_model(world)
+    begin = Database.begin
+
+    @contextmanager
+    def failing(database: Database) -> Iterator[Session]:
+        with begin(database) as session:
+            yield session
+            raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(Database, "begin", failing)
+    assert status(world, "DELETE", "/models/trial@1", "admin") == 500
+    monkeypatch.undo()
+    assert names(world) == ["speech/trial@1"]
+    assert (registry_of(world).adapter_folder(record) / "weights.bin").read_bytes() == b"one"
