@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sweeps.estimates import PointResult, pareto_front, ranking
 from sweeps.importance import Importance, choice, numeric, varied
 from sweeps.record import Objective
 from sweeps.results import TrialResult
-from sweeps.statistics import PointResult, pareto_front, ranking
 from sweeps.tables import number, unit
 
 if TYPE_CHECKING:

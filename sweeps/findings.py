@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweeps import drawing, tables
+from sweeps.estimates import STATES, PointResult, best_point, luckier, pareto_front, points_of, ranking, score_of
 from sweeps.importance import Importance, importances
 from sweeps.page import Section
 from sweeps.record import Objective, SweepRecord
 from sweeps.results import TrialResult
-from sweeps.statistics import STATES, PointResult, best_point, luckier, pareto_front, points_of, ranking, score_of
 
 BEST = "best.yaml"
 NO_PICTURES = "Made without pictures: drawing needs matplotlib (pip install 'coat-ray[draw]')."

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from sweeps.estimates import PointResult
 from sweeps.record import Objective
-from sweeps.statistics import PointResult
 
 FEW_VALUES = 5
 """Numbers with at most so many values are parted by value."""

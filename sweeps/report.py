@@ -19,11 +19,11 @@ from rich.console import Console
 from coat_ray.config import RunConfig
 from coat_ray.storage import atomic_write
 from sweeps import drawing, tables
+from sweeps.estimates import points_of, ranking
 from sweeps.findings import BEST, Findings, best_says, chosen, facts_of, find, sections
 from sweeps.page import to_html, to_markdown
 from sweeps.record import TRIALS, Objective, SweepRecord, read_record
 from sweeps.results import TrialResult, read_results
-from sweeps.statistics import points_of, ranking
 
 PAGE, MARKDOWN, CSV = "report.html", "report.md", "trials.csv"
 PICTURES = ("scores", "curves", "parallel", "importance", "cost")

@@ -9,10 +9,10 @@ import rich.table
 from rich.markup import escape
 
 from coat_ray.evaluation.report import Table
+from sweeps.estimates import STATES, Estimate, PointResult, Step, estimate, ladder, ranking, score_of
 from sweeps.importance import POINTS_PER_PARAMETER, Importance, choice
 from sweeps.record import Objective
 from sweeps.results import TrialResult
-from sweeps.statistics import STATES, Estimate, PointResult, Step, estimate, ladder, ranking, score_of
 
 GROUP_COLUMNS = 8
 """Points side by side in the table of task groups."""

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from sweeps import drawing
+from sweeps.estimates import points_of
 from sweeps.importance import importances
 from sweeps.record import Objective
-from sweeps.statistics import points_of
 
 from .objects import seeds, trial
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from sweeps.estimates import points_of
 from sweeps.importance import importances, parts, varied
 from sweeps.record import Objective
-from sweeps.statistics import points_of
 
 from .objects import trial
 

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from sweeps.estimates import difference, estimate, points_of
 from sweeps.importance import Importance
 from sweeps.record import Objective
-from sweeps.statistics import difference, estimate, points_of
 from sweeps.tables import (
     ONE_SEED,
     change_cell,

@@ -6,8 +6,7 @@ from itertools import permutations
 import pytest
 import scipy.stats
 
-from sweeps.record import Objective
-from sweeps.statistics import (
+from sweeps.estimates import (
     best_point,
     difference,
     estimate,
@@ -18,6 +17,7 @@ from sweeps.statistics import (
     ranking,
     score_of,
 )
+from sweeps.record import Objective
 
 from .objects import seeds, trial
 
