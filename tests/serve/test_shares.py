@@ -165,7 +165,7 @@ def test_a_shared_run_can_be_looked_at_and_not_touched(world: World) -> None:
     assert [world.ask("GET", path, "stranger").status_code for path in paths] == [200] * 3
     assert world.ask("POST", f"/runs/{run}/stop", "stranger").status_code == 404
     assert world.ask("GET", f"/leases/{run}", "stranger").status_code == 404
-    assert world.ask("GET", "/runs", "stranger").json() == {"data": []}
+    assert world.ask("GET", "/runs", "stranger").json()["data"] == []
     assert links(world) == []
     world.ask("DELETE", f"/shares/{number}", "admin")
     assert [world.ask("GET", path, "stranger").content for path in paths] == hidden
