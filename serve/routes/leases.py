@@ -16,6 +16,7 @@ from coat_ray.tenancy.ledger import Ledger, Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.runs import get_run
+from coat_ray.tenancy.scheduling.demand import Resources
 from serve.access import Asking, Platform
 from serve.confine import HUB_ID, check_corpus, check_plain
 
@@ -29,6 +30,7 @@ class LeaseRequest(BaseModel):
 
     config: dict[str, Any]
     ray_job_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,200}$")
+    copies: int = Field(1, ge=1, le=1000, description="so many at a time: the trials of a sweep")
 
 
 class Proof(BaseModel):
@@ -60,11 +62,12 @@ def wanted(
         if HUB_ID.fullmatch(config.corpus.name):  # another tenant's
             with asking.platform.database.read() as session:
                 check_corpus(session, asking.tenant, config)
+        each = resources_of(config)
         what = Submission(
-            kind=RunKind.RUN,
+            kind=RunKind.SWEEP if asked.copies > 1 else RunKind.RUN,
             name=config.name,
             config=config.model_dump(mode="json"),
-            resources=resources_of(config),
+            resources=Resources(asked.copies * each.cpus, asked.copies * each.gpus),
             again=False,
             idempotency_key=key,
         )

@@ -44,6 +44,13 @@ def test_a_result_that_cannot_be_kept_ends_no_lease(world: World) -> None:
     assert world.ask("POST", f"/leases/{run}/release", "none", json=body).json()["state"] == "done"
 
 
+def test_the_trials_of_a_sweep_hold_one_lease_together(world: World) -> None:
+    one = world.ask("POST", "/leases", json={"config": CONFIG}).json()
+    many = world.ask("POST", "/leases", json={"config": CONFIG, "copies": 3}).json()
+    assert (one["kind"], many["kind"]) == ("run", "sweep")
+    assert many["resources"]["cpus"] == 3 * one["resources"]["cpus"]
+
+
 @pytest.mark.parametrize("outcome", ["running", "starting", "yielding", "nonsense"])
 def test_a_lease_ends_only_in_an_end(world: World, outcome: str) -> None:
     answer = world.ask("POST", "/leases/trial-00000000/release", "none", json={"token": "x", "outcome": outcome})
