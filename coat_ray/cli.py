@@ -26,6 +26,7 @@ from coat_ray.commands import (
     platform,
     runs,
     sharing,
+    sweep,
     targets,
     tenants,
     train,
@@ -68,6 +69,7 @@ app.add_typer(targets.app, name="targets")
 app.command()(ask.ask)
 app.command()(encode.encode)
 app.command()(train.train)
+app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
 app.command()(platform.up)
 app.command()(platform.down)

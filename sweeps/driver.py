@@ -1,0 +1,200 @@
+"""Run a sweep and report it: ``python sweeps/run.py --config sweeps/configs/loss_weights.yaml [key.sub=value …]``.
+
+Everything that is done is kept: the same command again goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from coat_ray.client import PlatformError
+from coat_ray.cluster import connect
+from coat_ray.config import ConfigError, RunConfig, SweepConfig, load_config
+from coat_ray.corpus.builtin import corpus_folder
+from coat_ray.corpus.manifest import read_manifest
+from coat_ray.leasing.keeper import GaveWay, giving_way, lease
+from coat_ray.provenance import fingerprint, git_label
+from coat_ray.storage import Storage
+from coat_ray.training.errors import TrainingStoppedError
+from sweeps.estimates import points_of
+from sweeps.record import TRIALS, Objective, SweepRecord, read_record, write_record
+from sweeps.report import write_report
+from sweeps.results import TrialResult, write_results
+from sweeps.spaces import apply, check, points
+from sweeps.tables import terminal_table
+
+if TYPE_CHECKING:
+    from sweeps.trial import Ready, Trial
+
+INTERRUPTED = 130
+NO_TEACHERS = ""
+LOG_WIDTH = 160
+"""Columns of a table in a job's log."""
+
+
+def main() -> None:
+    """Parse and run; errors that a person can act on end in one sentence and exit code 2."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the sweep")
+    parser.add_argument("overrides", nargs="*", help="key.sub=value")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where an ancestor began in a script's background
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    try:
+        sweep = load_config(arguments.config, SweepConfig, arguments.overrides)
+        run(sweep, Storage.default(), console, command=shlex.join(["python", *sys.argv]))
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on where this one stopped")
+        raise SystemExit(INTERRUPTED) from None
+    except (ValueError, OSError, PlatformError, TrainingStoppedError) as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(str(error), markup=False)
+        raise SystemExit(2) from error
+
+
+def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str) -> Path:
+    """Try every point on the configuration, make the targets, train all trials, report; gives the report's page."""
+    if sweep.search.algorithm == "tpe":
+        raise ConfigError("search.algorithm=tpe is declared and not run yet: use random")
+    base = check(sweep)
+    trials = trials_of(sweep)
+    folder = storage.root / "sweeps" / f"{sweep.name}-{fingerprint(_identity(sweep, base))[:8]}"
+    write_record(folder, SweepRecord(command=command, commit=git_label(), sweep=sweep), base)
+    console.print(f"sweep {sweep.name}: {len(trials)} trials, {sweep.resources.concurrency} at a time, in {folder}")
+    largest = max((trial.config for trial in trials), key=lambda config: config.resources.train_workers)
+    results = _in_turn(
+        largest, sweep.resources.concurrency, console, lambda: _tuned(sweep, trials, storage, folder, console)
+    )
+    write_results(folder / TRIALS, results)
+    record = read_record(folder)
+    console.print(terminal_table(points_of(results, record.variants), Objective.of(sweep.objective)))
+    page = write_report(folder, record, results)
+    console.print(f"report: {page}")
+    return page
+
+
+def trials_of(sweep: SweepConfig) -> list[Trial]:
+    """All trials that are known beforehand, point by point and seed by seed."""
+    from sweeps.trial import Trial  # noqa: PLC0415 - brings torch
+
+    found = []
+    for point in points(sweep):
+        for seed in point.seeds(sweep):
+            config = apply(sweep, point, seed)
+            config = config.model_copy(
+                update={
+                    "evaluation": config.evaluation.model_copy(
+                        update={"max_rows_per_task": sweep.objective.rows_per_task}
+                    )
+                }
+            )
+            steps = config.total_steps if point.train else 0
+            rungs = (*sweep.stopping.steps(steps), steps) if point.train else (0,)
+            found.append(
+                Trial(
+                    name=point.trial(seed),
+                    point=point.id,
+                    variant=point.variant,
+                    params=point.params,
+                    seed=seed,
+                    config=config,
+                    rungs=rungs,
+                    metric=sweep.objective.metric,
+                    split=sweep.objective.split,
+                    train=point.train,
+                )
+            )
+    return found
+
+
+def _in_turn(
+    largest: RunConfig, copies: int, console: Console, work: Callable[[], list[TrialResult]]
+) -> list[TrialResult]:
+    """Work while holding a lease for so many trials at once, where there is a platform; make room when it asks."""
+    waiting = None
+    while True:
+        try:
+            with lease(largest, lambda line: console.print(line, markup=False), waiting, copies) as held:
+                waiting = held.run
+                with giving_way(held.give_way):
+                    return work()
+        except GaveWay:
+            console.print("gave way to another run; this sweep waits for its next turn")
+
+
+def _tuned(
+    sweep: SweepConfig, trials: Sequence[Trial], storage: Storage, folder: Path, console: Console
+) -> list[TrialResult]:
+    # Ray reads its environment when it is imported, and connect() sets it: nothing above may import Ray.
+    with connect(dashboard=True):
+        from sweeps.tuning import Work, tune_trials  # noqa: PLC0415
+
+        ready = _prepared(trials, storage, console)
+        told = _Progress(len(trials), Objective.of(sweep.objective), console)
+        work = Work(trials, ready, storage, folder)
+        return tune_trials(work, sweep.resources.concurrency, sweep.objective, sweep.stopping, told.ended)
+
+
+def _prepared(trials: Sequence[Trial], storage: Storage, console: Console) -> Mapping[str, Ready]:
+    """Targets of all trials, each kind made once; by the name of the trial. All leave out the same rows."""
+    from coat_ray.targets.corpus import encode_run, rows_to_skip  # noqa: PLC0415
+    from coat_ray.targets.report import LineProgress  # noqa: PLC0415
+    from coat_ray.targets.store import TargetStore  # noqa: PLC0415
+    from coat_ray.training.run import TRAIN_SPLIT  # noqa: PLC0415
+    from sweeps.trial import Ready  # noqa: PLC0415
+
+    datasets: dict[str, dict[str, str]] = {}
+    skip: set[str] = set()
+    for trial in trials:
+        config, key = trial.config, _teachers(trial)
+        if key not in datasets and key != NO_TEACHERS:
+            corpus = corpus_folder(config.corpus.name, storage)
+            report = encode_run(config, corpus, TargetStore(storage.targets), LineProgress(console))
+            datasets[key] = report.fingerprints
+            skip |= set(rows_to_skip(read_manifest(corpus / TRAIN_SPLIT), report))
+    return {trial.name: Ready(datasets.get(_teachers(trial), {}), sorted(skip)) for trial in trials}
+
+
+def _teachers(trial: Trial) -> str:
+    """Names the targets that a trial needs."""
+    if not trial.train or trial.config.arms == ("sft",) or not trial.config.experts:
+        return NO_TEACHERS
+    return fingerprint({"experts": trial.config.model_dump(mode="json")["experts"], "corpus": trial.config.corpus.name})
+
+
+class _Progress:
+    """A line for each trial that has ended."""
+
+    def __init__(self, trials: int, objective: Objective, console: Console) -> None:
+        self.trials, self.objective, self.console = trials, objective, console
+        self.results: list[TrialResult] = []
+
+    def ended(self, result: TrialResult) -> None:
+        """Say how it ended, and what is best now."""
+        self.results.append(result)
+        score = "-" if result.score is None else f"{result.score:.4g}"
+        scored = [known for known in self.results if known.score is not None and known.state == "done"]
+        best = min(scored, key=lambda known: self.objective.rank(known.score or 0.0), default=None)
+        line = f"{len(self.results)}/{self.trials}  {result.trial}  {result.state}  {self.objective.name} {score}"
+        if best is not None:
+            line += f"  best {best.score:.4g} ({best.trial})"
+        self.console.print(f"{line}  {result.reason}".rstrip(), markup=False)
+
+
+def _identity(sweep: SweepConfig, base: RunConfig) -> dict[str, Any]:
+    """What makes it the same sweep: not how many trials run at a time."""
+    return {"sweep": sweep.model_dump(mode="json", exclude={"resources"}), "run": base.model_dump(mode="json")}
+
+
+def _interrupt(signum: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
+    signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,159 @@
+"""Trials under Ray Tune: so many at a time, the worse ones ended at their rungs, the ones that crash marked.
+
+What a trial did lies in its own folder (`trial.py`), so a sweep that was killed is simply run again: what has ended
+ends at once, what was under way continues. A crowd of trials decides about each other at a rung in the order in which
+they come there (ASHA), so with early stopping another order may stop another trial.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+
+from coat_ray.config.sweep import ObjectiveConfig, StoppingConfig
+from coat_ray.storage import Storage
+from sweeps.results import TrialResult
+from sweeps.trial import Ready, Trial, crashed, ended_early, keep_result, read_result, run_trial
+
+OBJECTIVE, RUNG = "objective", "rung_time"
+MAX_CRASHES = 2
+"""A trial's process may die so often (killed for memory, say) before the trial is marked as failed."""
+
+NO_CPU = {"CPU": 0.01}
+"""A trial's own process waits for the workers that it starts."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every trial needs besides itself."""
+
+    trials: Sequence[Trial]
+    ready: Mapping[str, Ready]
+    """By the name of the trial."""
+    storage: Storage
+    folder: Path
+
+    def place(self, trial: Trial) -> Path:
+        """A trial's folder."""
+        return self.folder / "trials" / trial.name
+
+
+def tune_trials(
+    work: Work,
+    concurrency: int,
+    objective: ObjectiveConfig,
+    stopping: StoppingConfig,
+    ended: Callable[[TrialResult], None],
+) -> list[TrialResult]:
+    """Run all trials, at most *concurrency* at a time; gives their results in the order of the trials.
+
+    Ray must be running, with its dashboard: without it, Tune does not free what a trial held that was ended early.
+    """
+    numbers = range(len(work.trials))
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(_run, work=work, reduction=stopping.reduction), NO_CPU),
+        param_space={"number": tune.grid_search(list(numbers))},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=concurrency,
+            scheduler=_scheduler(work.trials, objective, stopping),
+            trial_name_creator=functools.partial(_name, work.trials),
+            trial_dirname_creator=functools.partial(_name, work.trials),
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(work.folder),
+            failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
+            callbacks=[_Told(work, ended)],
+            verbose=0,
+        ),
+    )
+    with _interrupts_raised():
+        tuner.fit()
+    return [read_result(work.place(trial)) or crashed(trial, work.place(trial), "") for trial in work.trials]
+
+
+@contextmanager
+def _interrupts_raised() -> Iterator[None]:
+    """Tune takes an interrupt for a wish to end with what there is; here it ends the sweep, which goes on later."""
+    name = "TUNE_DISABLE_SIGINT_HANDLER"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _run(config: Mapping[str, int], *, work: Work, reduction: int) -> None:
+    """What Tune runs for a trial."""
+    trial = work.trials[config["number"]]
+
+    def tell(step: int, value: float) -> None:
+        rung = list(trial.rungs).index(step)
+        tune.report({OBJECTIVE: value, "step": step, RUNG: reduction**rung})
+
+    run_trial(trial, work.ready[trial.name], work.storage, work.place(trial), tell)
+
+
+def _scheduler(trials: Sequence[Trial], objective: ObjectiveConfig, stopping: StoppingConfig) -> TrialScheduler:
+    """ASHA at any rungs: its own are powers of the reduction, so the k-th rung is reported as that power."""
+    if stopping.kind == "none":
+        return FIFOScheduler()
+    last = max(len(trial.rungs) for trial in trials) - 1
+    return ASHAScheduler(
+        time_attr=RUNG,
+        metric=OBJECTIVE,
+        mode=objective.mode,
+        grace_period=1,
+        reduction_factor=stopping.reduction,
+        max_t=stopping.reduction**last,
+    )
+
+
+def _name(trials: Sequence[Trial], trial: Any) -> str:
+    return trials[trial.config["number"]].name
+
+
+class _Told(tune.Callback):
+    """Says when a trial has ended, and writes down how where the trial itself could not."""
+
+    def __init__(self, work: Work, ended: Callable[[TrialResult], None]) -> None:
+        self.work, self.ended = work, ended
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune keeps a copy for a restart of its own, and ours begins anew."""
+        return {}
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        """It ended by itself, or was ended because others were better."""
+        own, place = self._own(trial)
+        self._told(place, read_result(place) or ended_early(own, place))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        """It raised an error, or its process died, more often than it may."""
+        own, place = self._own(trial)
+        self._told(place, read_result(place) or crashed(own, place, _last_line(trial)))
+
+    def _own(self, trial: Any) -> tuple[Trial, Path]:
+        own = self.work.trials[trial.config["number"]]
+        return own, self.work.place(own)
+
+    def _told(self, place: Path, result: TrialResult) -> None:
+        keep_result(place, result)
+        self.ended(result)
+
+
+def _last_line(trial: Any) -> str:
+    error = trial.get_error()
+    return str(error).strip().splitlines()[-1] if error else "its process ended without a word"
