@@ -6,30 +6,25 @@ Everything that is done is kept: run it again and it goes on where it was.
 from __future__ import annotations
 
 import argparse
-import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from coat_ray.client import PlatformError
 from coat_ray.cluster import connect
 from coat_ray.config import RunConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
-from coat_ray.evaluation.answers import EvaluationError
-from coat_ray.leasing.keeper import GaveWay, giving_way, lease, started_by_platform
+from coat_ray.entry import as_job
+from coat_ray.leasing.keeper import GaveWay, Held, giving_way
+from coat_ray.leasing.turns import in_turn
 from coat_ray.storage import Storage
 from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.tracking import check_tracking
 
 if TYPE_CHECKING:
     from coat_ray.training.run import RunResult
-
-INTERRUPTED = 130
-LOG_WIDTH = 160
-"""Columns of tables in a job's log, which has no terminal of its own."""
 
 
 def main() -> None:
@@ -38,22 +33,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the run")
     parser.add_argument("overrides", nargs="*", help="key.sub=value")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where an ancestor began in a script's background
-    signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(soft_wrap=True, highlight=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
-    try:
+    with as_job() as console:
         config = load_config(arguments.config, RunConfig, arguments.overrides)
         run_in_turn(config, Storage.default(), console)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command continues from the newest checkpoint")
-        raise SystemExit(INTERRUPTED) from None
-    except GaveWay:
-        console.print("gave way to another run; the platform starts this one again when it is its turn")
-    except (ValueError, OSError, EvaluationError, PlatformError, TrainingStoppedError) as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(str(error), markup=False)
-        raise SystemExit(2) from error
 
 
 def run_in_turn(config: RunConfig, storage: Storage, console: Console) -> list[RunResult]:
@@ -62,18 +44,13 @@ def run_in_turn(config: RunConfig, storage: Storage, console: Console) -> list[R
     Raises:
         GaveWay: it gave way, and the platform, which started this job, will start it again.
     """
-    waiting = None
-    while True:
-        try:
-            with lease(config, lambda line: console.print(line, markup=False), waiting) as held:
-                waiting = held.run
-                results = run(config, storage, console, held.give_way)
-                held.result["models"] = [result.model for result in results]
-                return results
-        except GaveWay:
-            if started_by_platform():
-                raise
-            console.print("gave way to another run; this one waits for its next turn")
+
+    def work(held: Held) -> list[RunResult]:
+        results = run(config, storage, console, held.give_way)
+        held.result["models"] = [result.model for result in results]
+        return results
+
+    return in_turn(config, lambda line: console.print(line, markup=False), work)
 
 
 def run(
@@ -143,11 +120,6 @@ def _compare(config: RunConfig, storage: Storage, results: list[RunResult], cons
         console.print(table.to_rich())
     markdown, _ = write_report(results[-1].folder, tables)
     console.print(f"report: {markdown}")
-
-
-def _interrupt(signum: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
-    """Treat SIGTERM (``ray job stop``) like Ctrl-C, for which Ray Train has a handler of its own."""
-    signal.raise_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ not stop one from writing through a link: what a job does through ``ModelRegistr
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from coat_ray.storage import Storage
+from coat_ray.storage import Storage, locked
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger_tables import ShareKind
 from coat_ray.tenancy.sharing import Share, shared_with
@@ -27,7 +25,8 @@ def place_shared(database: Database, storage: Storage, tenant: str) -> None:
     Called before each of its jobs starts and at every grant and revocation; may run many times at once.
     """
     home = storage.tenant(tenant)
-    with _alone(home.root):
+    home.root.parent.mkdir(parents=True, exist_ok=True)
+    with locked(home.root.parent / f".{home.root.name}.lock"):  # beside the folder, where no job of the tenant looks
         with database.read() as session:
             shares = shared_with(session, tenant)
         wanted = dict(filter(None, (_link(share, storage) for share in shares)))
@@ -66,12 +65,3 @@ def _remove_others(root: Path, wanted: Mapping[PurePosixPath, Path]) -> None:
                     path.rmdir()
             elif not path.is_symlink() or path.readlink() != wanted.get(PurePosixPath(path.relative_to(root))):
                 path.unlink()
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One at a time for each tenant. The lock lies beside the tenant's folder, where no job of it looks."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with (root.parent / f".{root.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

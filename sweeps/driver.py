@@ -6,24 +6,24 @@ Everything that is done is kept: the same command again goes on where it was.
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from coat_ray.client import PlatformError
 from coat_ray.cluster import connect
 from coat_ray.config import ConfigError, RunConfig, SweepConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
-from coat_ray.leasing.keeper import GaveWay, giving_way, lease
+from coat_ray.entry import as_job
+from coat_ray.leasing.keeper import Held, giving_way
+from coat_ray.leasing.turns import in_turn
 from coat_ray.provenance import fingerprint, git_label
 from coat_ray.storage import Storage
-from coat_ray.training.errors import TrainingStoppedError
 from sweeps.estimates import points_of
 from sweeps.record import TRIALS, Objective, SweepRecord, read_record, write_record
 from sweeps.report import write_report
@@ -34,10 +34,7 @@ from sweeps.tables import terminal_table
 if TYPE_CHECKING:
     from sweeps.trial import Ready, Trial
 
-INTERRUPTED = 130
 NO_TEACHERS = ""
-LOG_WIDTH = 160
-"""Columns of a table in a job's log."""
 
 
 def main() -> None:
@@ -46,20 +43,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the sweep")
     parser.add_argument("overrides", nargs="*", help="key.sub=value")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where an ancestor began in a script's background
-    signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(soft_wrap=True, highlight=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
-    try:
+    with as_job() as console:
         sweep = load_config(arguments.config, SweepConfig, arguments.overrides)
         run(sweep, Storage.default(), console, command=shlex.join(["python", *sys.argv]))
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on where this one stopped")
-        raise SystemExit(INTERRUPTED) from None
-    except (ValueError, OSError, PlatformError, TrainingStoppedError) as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(str(error), markup=False)
-        raise SystemExit(2) from error
 
 
 def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str) -> Path:
@@ -72,9 +58,13 @@ def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str)
     write_record(folder, SweepRecord(command=command, commit=git_label(), sweep=sweep), base)
     console.print(f"sweep {sweep.name}: {len(trials)} trials, {sweep.resources.concurrency} at a time, in {folder}")
     largest = max((trial.config for trial in trials), key=lambda config: config.resources.train_workers)
-    results = _in_turn(
-        largest, sweep.resources.concurrency, console, lambda: _tuned(sweep, trials, storage, folder, console)
-    )
+
+    def work(held: Held) -> list[TrialResult]:
+        with giving_way(held.give_way):
+            return _tuned(sweep, trials, storage, folder, console)
+
+    show = functools.partial(console.print, markup=False)
+    results = in_turn(largest, show, work, sweep.resources.concurrency)
     write_results(folder / TRIALS, results)
     record = read_record(folder)
     console.print(terminal_table(points_of(results, record.variants), Objective.of(sweep.objective)))
@@ -115,21 +105,6 @@ def trials_of(sweep: SweepConfig) -> list[Trial]:
                 )
             )
     return found
-
-
-def _in_turn(
-    largest: RunConfig, copies: int, console: Console, work: Callable[[], list[TrialResult]]
-) -> list[TrialResult]:
-    """Work while holding a lease for so many trials at once, where there is a platform; make room when it asks."""
-    waiting = None
-    while True:
-        try:
-            with lease(largest, lambda line: console.print(line, markup=False), waiting, copies) as held:
-                waiting = held.run
-                with giving_way(held.give_way):
-                    return work()
-        except GaveWay:
-            console.print("gave way to another run; this sweep waits for its next turn")
 
 
 def _tuned(
@@ -194,7 +169,3 @@ class _Progress:
 def _identity(sweep: SweepConfig, base: RunConfig) -> dict[str, Any]:
     """What makes it the same sweep: not how many trials run at a time."""
     return {"sweep": sweep.model_dump(mode="json", exclude={"resources"}), "run": base.model_dump(mode="json")}
-
-
-def _interrupt(signum: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
-    signal.raise_signal(signal.SIGINT)

@@ -6,7 +6,6 @@ given again. Links are not followed, but for those of :attr:`Storage.shared`: wh
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -27,7 +26,7 @@ from coat_ray.registry.model_records import (
     read_record,
     read_records,
 )
-from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write, sync_folder
+from coat_ray.storage import DEFAULT_TENANT, Storage, atomic_write, locked, sync_folder
 
 __all__ = ["BASE", "ModelNotFound", "ModelRecord", "ModelRefused", "ModelRegistry"]
 
@@ -178,8 +177,7 @@ class ModelRegistry:
         if record.owner:
             raise ModelRefused(f"{record.ref} is shared to be read; only {record.owner} changes it")
         self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / ".changing").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._root / ".changing"):
             yield find_model(record.ref, self.list())
 
     def _write(self, record: ModelRecord) -> ModelRecord:

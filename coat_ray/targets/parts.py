@@ -6,7 +6,6 @@ Columns: ``clip_id`` string, ``frames`` (and what else the codec of the dataset 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import threading
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coat_ray.storage import atomic_write
+from coat_ray.storage import atomic_write, locked
 from coat_ray.targets.frames import FrameCodec, checked
 
 Rows = Sequence[tuple[str, np.ndarray]]
@@ -65,8 +64,7 @@ def write_part(folder: Path, rows: Rows, codec: FrameCodec) -> Path:
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Keeps other processes from adding parts to *folder*; a process that dies lets go."""
-    with (folder / _LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(folder / _LOCK):
         yield
 
 

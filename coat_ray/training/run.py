@@ -21,7 +21,7 @@ from coat_ray.corpus.manifest import Manifest, read_manifest
 from coat_ray.registry.metrics import read_metrics
 from coat_ray.registry.models import ModelRecord, ModelRegistry
 from coat_ray.registry.runs import RunRecord, RunRegistry
-from coat_ray.storage import DEFAULT_TENANT, Storage
+from coat_ray.storage import DEFAULT_TENANT, Storage, locked
 from coat_ray.targets.store import TargetStore
 from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.lineage import ingredients
@@ -91,7 +91,7 @@ def train_arm(
 
     Raises:
         ConfigError: fewer rows in a batch than workers, or a weighted expert without targets.
-        TrainingStoppedError: training cannot go on; the message says why.
+        TrainingStoppedError: training cannot go on, or another job trains this run; the message says why.
         TrainingYieldedError: it gave way; the next call continues it.
         KeyboardInterrupt: the run was interrupted; the next call continues it.
     """
@@ -121,7 +121,7 @@ def train_arm(
         until=until if until is not None and until < config.total_steps else None,
     )
     if record.state != "done":
-        with _passed_on(give_way, task.yield_note):
+        with _only_trainer(record, task.folder), _passed_on(give_way, task.yield_note):
             paused = _train(task, runs, record, show)
         if paused is not None:
             return RunResult(record.id, task.folder, paused, "", read_metrics(runs.metrics(record.id))[-1])
@@ -171,6 +171,18 @@ def _train(task: WorkerTask, runs: RunRegistry, record: RunRecord, show: Callabl
             raise TrainingYieldedError(f"run {record.id} gave way; it goes on where it stopped")
         raise KeyboardInterrupt  # Ray ends an interrupted run without an error
     return None
+
+
+@contextlib.contextmanager
+def _only_trainer(record: RunRecord, folder: Path) -> Iterator[None]:
+    """The same experiment has one folder, however often it is submitted: two jobs must not write into it."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(folder / "driver.lock", wait=False))
+        except BlockingIOError:
+            taken = f"run {record.id} is being trained by another job"
+            raise TrainingStoppedError(f"{taken}; the same command gives its result once that has ended") from None
+        yield
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ def test_the_training_job_takes_the_best_configuration_unchanged(made, monkeypat
 
     taken = []
     monkeypatch.setattr(train, "run_in_turn", lambda config, storage, console: taken.append(config))
-    monkeypatch.setattr(train.signal, "signal", lambda *handler: None)
+    monkeypatch.setattr("signal.signal", lambda *handler: None)
     _run(monkeypatch, train, "--config", made / "best.yaml")
     assert taken == [apply(record.sweep, Point({PITCH: 2.0, LR: 0.002}), 0)]
 

@@ -24,7 +24,7 @@ from coat_ray.model.batch import Batch, StepOutput
 from coat_ray.registry.metrics import read_metrics
 from coat_ray.registry.models import ModelRegistry
 from coat_ray.registry.runs import RunRegistry
-from coat_ray.storage import Storage
+from coat_ray.storage import Storage, locked
 from coat_ray.targets.store import TargetStore
 from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.run import RunResult, train_arm
@@ -276,6 +276,17 @@ def test_a_run_that_is_asked_to_yield_stops_after_its_step_and_goes_on_exactly(
     assert 0 < steps[-1] < 12
     result = arm(tmp_path, build_sound)
     assert same_weights(straight, result)
+
+
+def test_two_jobs_do_not_train_into_one_folder(straight: RunResult, tmp_path: Path) -> None:
+    folder = RunRegistry(Storage(tmp_path)).folder(straight.run_id)
+    folder.mkdir(parents=True)
+    with (
+        locked(folder / "driver.lock"),
+        pytest.raises(TrainingStoppedError, match="is being trained by another job; the same command gives its result"),
+    ):
+        arm(tmp_path, build_that_must_not_run)
+    assert RunRegistry(Storage(tmp_path)).find(straight.run_id).state == "created"
 
 
 def test_a_run_that_pauses_leaves_its_adapter_and_goes_on_exactly(straight: RunResult, tmp_path: Path) -> None:
