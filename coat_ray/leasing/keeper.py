@@ -39,23 +39,39 @@ class GaveWay(Exception):
     """The run was asked to make room, has kept what it did, and waits again."""
 
 
+@dataclass(frozen=True)
+class TrialLease:
+    """What a sweep holds for one of its trials beside the first. ``give_way``: it is asked to give it back."""
+
+    run: str
+    token: str = field(repr=False)
+    give_way: bool
+
+
 @dataclass
 class Held:
-    """A lease while it is held. ``give_way`` is set when the run is asked to stop; ``result`` goes with its end."""
+    """A lease while it is held. ``give_way`` is set when the run is asked to stop; ``result`` goes with its end.
+
+    A sweep says in ``wanted`` how many trials it could run now beside its first; ``trials`` are those that it may, as
+    the last heartbeat found them. One that it ends goes back with :func:`give_back`.
+    """
 
     run: str | None = None
     give_way: threading.Event = field(default_factory=threading.Event)
     result: dict[str, Any] = field(default_factory=dict)
+    wanted: int | None = None
+    trials: tuple[TrialLease, ...] = ()
 
 
 @contextmanager
 def lease(
-    config: RunConfig, show: Callable[[str], None] = print, run: str | None = None, copies: int = 1
+    config: RunConfig, show: Callable[[str], None] = print, run: str | None = None, *, sweep: bool = False
 ) -> Iterator[Held]:
-    """Hold a lease for what the configuration needs, *copies* times, from the platform that the environment names.
+    """Hold a lease for what the configuration needs, from the platform that the environment names.
 
-    Without a platform there are no limits, and nothing is asked. A block that raises :class:`GaveWay` gives the lease
-    back and leaves the run in the queue, where it is found again by its id (*run*); any other error ends it as failed.
+    A *sweep* holds it for its first trial, and asks for more of the same with its heartbeats. Without a platform there
+    are no limits, and nothing is asked. A block that raises :class:`GaveWay` gives the lease back and leaves the run in
+    the queue, where it is found again by its id (*run*); any other error ends it as failed.
 
     Raises:
         PlatformError: refused, or the platform does not answer.
@@ -64,8 +80,8 @@ def lease(
     if client is None:
         yield Held()
         return
-    run, token = _granted(client, config, show, run, copies)
-    held = Held(run)
+    run, token = _granted(client, config, show, run, sweep)
+    held = Held(run, wanted=0 if sweep else None)
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(client, held, token, ended), daemon=True, name="lease")
     heart.start()
@@ -132,8 +148,20 @@ def giving_way(asked: threading.Event) -> Iterator[None]:
         raise GaveWay("gave way")
 
 
+def give_back(trial: TrialLease) -> None:
+    """End what a sweep holds for a trial; one that was asked for goes on waiting for its next turn.
+
+    Raises:
+        PlatformError: the platform does not answer, or the lease is gone already.
+    """
+    client = Client.from_environment(with_key=False)
+    assert client is not None
+    body = {"token": trial.token, "outcome": "queued" if trial.give_way else "done", "reason": "", "result": None}
+    client.post(f"/leases/{trial.run}/release", body)
+
+
 def _granted(
-    client: Client, config: RunConfig, show: Callable[[str], None], run: str | None, copies: int
+    client: Client, config: RunConfig, show: Callable[[str], None], run: str | None, sweep: bool
 ) -> tuple[str, str]:
     """The run's id and its token, once it is its turn; a new run where none waits already."""
     if started_by_platform():
@@ -141,9 +169,7 @@ def _granted(
         return granted["run"], granted["token"]
     if run is None:
         job = os.environ.get("RAY_JOB_SUBMISSION_ID")
-        body = {"config": config.model_dump(mode="json"), "ray_job_id": job} | (
-            {"copies": copies} if copies > 1 else {}
-        )
+        body = {"config": config.model_dump(mode="json"), "ray_job_id": job, "sweep": sweep}
         run = str(client.post("/leases", body, idempotency_key=job)["id"])
     said, answered = "", time.monotonic()
     while True:
@@ -169,7 +195,9 @@ def _beat(client: Client, held: Held, token: str, ended: threading.Event) -> Non
     """Say that the run lives. A lease that was taken back must be treated like one that is asked for."""
     while True:
         try:
-            if client.post(f"/leases/{held.run}/heartbeat", {"token": token})["give_way"]:
+            answer = client.post(f"/leases/{held.run}/heartbeat", {"token": token, "trials": held.wanted})
+            held.trials = tuple(TrialLease(**trial) for trial in answer["trials"])
+            if answer["give_way"]:
                 held.give_way.set()
         except PlatformError as error:
             logger.warning("heartbeat of run %s: %s", held.run, error)

@@ -11,8 +11,8 @@ from coat_ray.leasing.keeper import GaveWay, Held, lease, started_by_platform
 T = TypeVar("T")
 
 
-def in_turn(config: RunConfig, show: Callable[[str], None], work: Callable[[Held], T], copies: int = 1) -> T:
-    """Do *work* with a lease for *config*, *copies* times; what gave way waits here for its next turn.
+def in_turn(config: RunConfig, show: Callable[[str], None], work: Callable[[Held], T], *, sweep: bool = False) -> T:
+    """Do *work* with a lease for *config*, or for a *sweep* of it; what gave way waits here for its next turn.
 
     Raises:
         GaveWay: it gave way, and the platform, which started this job, will start it again.
@@ -21,7 +21,7 @@ def in_turn(config: RunConfig, show: Callable[[str], None], work: Callable[[Held
     waiting = None
     while True:
         try:
-            with lease(config, show, waiting, copies) as held:
+            with lease(config, show, waiting, sweep=sweep) as held:
                 waiting = held.run
                 return work(held)
         except GaveWay:

@@ -16,6 +16,7 @@ from coat_ray.tenancy.roles import PLATFORM
 from coat_ray.tenancy.runs import ENDED, Run, to_run
 from coat_ray.tenancy.scheduling.demand import Resources
 from coat_ray.tenancy.tables import UsageKind
+from coat_ray.tenancy.trials import leads, trial_leases, waiting_trials
 from coat_ray.tenancy.usage import counted_until, record_interval
 
 MAX_DEATHS = 5
@@ -34,12 +35,13 @@ class LeaseLost(RuntimeError):
 
 @dataclass(frozen=True)
 class Lease:
-    """What a run holds. The token is its process's proof; it stands in no log."""
+    """What a run holds, and a sweep for further ``trials``. The token is its process's proof; it stands in no log."""
 
     run: Run
     resources: Resources
     yield_asked: bool
     token: str = field(repr=False)
+    trials: tuple[Lease, ...] = ()
 
 
 def grant(session: Session, row: RunRow, now: datetime) -> None:
@@ -73,7 +75,7 @@ def ask(session: Session, run: str, outcome: RunState, reason: str, now: datetim
 
 
 def end(session: Session, lease: LeaseRow, row: RunRow, outcome: RunState, *, reason: str, now: datetime) -> None:
-    """Count what a lease used, take it away, and say where its run stands."""
+    """Count what a lease used, take it away, and say where its run stands; the trials of a sweep end with it."""
     count(session, lease, now)
     if outcome is RunState.QUEUED and row.stop:
         outcome, reason = RunState.STOPPED, "stopped by request"
@@ -90,6 +92,12 @@ def end(session: Session, lease: LeaseRow, row: RunRow, outcome: RunState, *, re
         reason=f"{outcome.value}: {reason}",
         now=now,
     )
+    if leads(row):
+        gone = "its sweep runs no longer"
+        for trial, its_row in trial_leases(session, row):
+            end(session, trial, its_row, RunState.STOPPED, reason=gone, now=now)
+        for its_row in waiting_trials(session, row):
+            its_row.state, its_row.reason, its_row.ended_at = RunState.STOPPED, gone, now
 
 
 def end_of_dead_driver(session: Session, lease: LeaseRow, row: RunRow, reason: str, *, counts: bool = True) -> None:
@@ -122,6 +130,14 @@ def held_lease(session: Session, run: str, token: str) -> tuple[LeaseRow, RunRow
     return lease, session.get_one(RunRow, run)
 
 
+def lives(session: Session, lease: LeaseRow, row: RunRow, now: datetime) -> None:
+    """Note a sign of life, and count what was used until now."""
+    lease.heartbeat_at = now
+    if row.state is RunState.STARTING:
+        row.state, row.started_at = RunState.RUNNING, row.started_at or now
+    count(session, lease, now)
+
+
 def count(session: Session, lease: LeaseRow, until: datetime) -> None:
     """Meter a lease from its beginning; what was counted before is not counted again."""
     for kind, devices in ((UsageKind.ACCELERATOR_SECONDS, lease.gpus), (UsageKind.CPU_SECONDS, lease.cpus)):
@@ -132,6 +148,7 @@ def count(session: Session, lease: LeaseRow, until: datetime) -> None:
             )
 
 
-def to_lease(lease: LeaseRow, row: RunRow) -> Lease:
+def to_lease(lease: LeaseRow, row: RunRow, trials: tuple[Lease, ...] = ()) -> Lease:
     """For who is outside."""
-    return Lease(to_run(row), Resources(lease.cpus, lease.gpus), lease.yield_asked_at is not None, lease.token)
+    asked = lease.yield_asked_at is not None
+    return Lease(to_run(row), Resources(lease.cpus, lease.gpus), asked, lease.token, trials)

@@ -24,11 +24,11 @@ from coat_ray.tenancy.leases import (
     Lease,
     all_leases,
     ask,
-    count,
     end,
     end_of_dead_driver,
     grant,
     held_lease,
+    lives,
     to_lease,
 )
 from coat_ray.tenancy.ledger_tables import LeaseRow, RunKind, RunRow, RunState
@@ -39,6 +39,7 @@ from coat_ray.tenancy.scheduling.demand import Decision, Resources
 from coat_ray.tenancy.scheduling.fairness import PATIENCE, decide
 from coat_ray.tenancy.situation import running, tenant_shares, waiting
 from coat_ray.tenancy.times import utc_now
+from coat_ray.tenancy.trials import leads, trial_leases, want
 
 DEAD_AFTER = timedelta(seconds=60)
 """A lease without a heartbeat for so long, while a ledger was there to hear it, is taken back."""
@@ -106,8 +107,9 @@ class Ledger:
                 raise Denied(denial)
             if (denial := check_queue(session, tenant)) is not None:
                 raise Denied(denial)
+            run_id = f"{what.name}-{secrets.token_hex(4)}"
             row = RunRow(
-                id=f"{what.name}-{secrets.token_hex(4)}",
+                id=run_id,
                 tenant=tenant,
                 kind=what.kind,
                 name=what.name,
@@ -115,6 +117,7 @@ class Ledger:
                 state=RunState.QUEUED,
                 reason="",
                 priority=what.priority,
+                group=run_id if what.kind is RunKind.SWEEP else None,
                 cpus=what.resources.cpus,
                 gpus=what.resources.gpus,
                 submitted_by=actor.key_id,
@@ -135,6 +138,8 @@ class Ledger:
     def _tick(self, session: Session) -> Decision:
         now = self._clock()
         for lease, row in all_leases(session):
+            if row.group is not None and not leads(row):
+                continue  # a trial lives and dies with its sweep
             alive = self._start_within if row.state is RunState.STARTING and row.again else self._dead_after
             if max(lease.heartbeat_at, self._began) < now - alive:  # nobody heard what came while nobody listened
                 silent = f"no sign of life since {lease.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -172,20 +177,29 @@ class Ledger:
         with self.database.begin() as session:
             session.get_one(RunRow, run).ray_job_id = ray_job_id
 
-    def heartbeat(self, run: str, token: str) -> Lease:
+    def heartbeat(self, run: str, token: str, *, trials: int | None = None) -> Lease:
         """Say that the run's process lives, and hear whether it is asked to yield. Counts what it used.
+
+        Args:
+            run: whose lease it is.
+            token: the lease's.
+            trials: a sweep could run so many trials now beside its first; what they hold comes back with the lease.
 
         Raises:
             LeaseLost: the lease was taken back, or is another process's.
+            BadRequest: trials of what is no sweep.
         """
         with self.database.begin() as session:
             lease, row = held_lease(session, run, token)
             now = self._clock()
-            lease.heartbeat_at = now
-            if row.state is RunState.STARTING:
-                row.state, row.started_at = RunState.RUNNING, row.started_at or now
-            count(session, lease, now)
-            return to_lease(lease, row)
+            lives(session, lease, row, now)
+            if trials is None:
+                return to_lease(lease, row)
+            want(session, row, trials, now)
+            beside = trial_leases(session, row)
+            for pair in beside:
+                lives(session, *pair, now)
+            return to_lease(lease, row, tuple(to_lease(*pair) for pair in beside))
 
     def release(
         self, run: str, token: str, outcome: RunState, *, reason: str = "", result: Mapping[str, Any] | None = None

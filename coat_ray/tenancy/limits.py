@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from coat_ray.tenancy.denials import Denial
@@ -45,7 +45,8 @@ def check_queue(session: Session, tenant: str) -> Denial | None:
     allowed = get_quota(session, tenant).queued_runs
     if allowed is None:
         return None
-    waiting = select(func.count()).select_from(RunRow).where(RunRow.tenant == tenant, RunRow.state == RunState.QUEUED)
+    whole = or_(RunRow.group.is_(None), RunRow.group == RunRow.id)  # a sweep's further trials are part of it
+    waiting = select(func.count()).where(RunRow.tenant == tenant, RunRow.state == RunState.QUEUED, whole)
     used = session.scalar(waiting) or 0
     if used < allowed:
         return None

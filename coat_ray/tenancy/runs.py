@@ -76,12 +76,15 @@ def list_runs(
     limit: int = 200,
     before: str | None = None,
 ) -> list[Run]:
-    """Runs of the actor's tenant (an owner: of all), newest first; *before*: those that come after this run's id.
+    """Runs of the actor's tenant (an owner: of all), newest first, a sweep with all its trials as one.
+
+    *before*: those that come after this run's id.
 
     Raises:
         RunNotFound: *before* is no run that the actor may see.
     """
     wanted = select(RunRow).order_by(RunRow.submitted_at.desc(), RunRow.id).limit(limit)
+    wanted = wanted.where(or_(RunRow.group.is_(None), RunRow.group == RunRow.id))
     if actor.role is not Role.OWNER:
         wanted = wanted.where(RunRow.tenant == actor.tenant)
     if state is not None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from coat_ray.tenancy.ledger_tables import RunRow
 from coat_ray.tenancy.tables import UsageKind, UsageRow
 from coat_ray.tenancy.times import check_month
 
@@ -46,17 +47,22 @@ def usage_totals(
 ) -> list[UsageTotal]:
     """Sums over the events that fit every filter given, one line per group, ordered by the columns.
 
+    A sweep is one run: what its trials used is its own.
+
     Raises:
         ValueError: a column that there is not, or a month that is none.
     """
     unknown = sorted(set(by) - set(COLUMNS))
     if unknown:
         raise ValueError(f"usage cannot be broken down by {unknown[0]!r}: choose among {', '.join(COLUMNS)}")
-    filters = {"tenant": tenant, "run": run, "month": check_month(month) if month else None}
+    filters: dict[Column, str | None] = {"tenant": tenant, "run": run, "month": check_month(month) if month else None}
     names = [name for name in COLUMNS if name in by]
-    columns = [getattr(UsageRow, name) for name in names]
+    whole = func.coalesce(RunRow.group, UsageRow.run)
+    known: dict[Column, Any] = {"tenant": UsageRow.tenant, "run": whole, "month": UsageRow.month}
+    columns = [known[name] for name in names]
     sums = select(*columns, UsageRow.kind, func.sum(UsageRow.amount)).group_by(*columns, UsageRow.kind)
-    sums = sums.where(*(getattr(UsageRow, name) == value for name, value in filters.items() if value is not None))
+    sums = sums.outerjoin(RunRow, RunRow.id == UsageRow.run)
+    sums = sums.where(*(known[name] == value for name, value in filters.items() if value is not None))
     lines: dict[tuple[str | None, ...], dict[str, float]] = {}
     for *group, kind, amount in session.execute(sums):
         lines.setdefault(tuple(group), {})[kind.value] = _amount(kind, amount)

@@ -16,7 +16,7 @@ from coat_ray.tenancy.ledger import Ledger, Submission
 from coat_ray.tenancy.ledger_tables import RunKind, RunState
 from coat_ray.tenancy.roles import Role
 from coat_ray.tenancy.runs import get_run
-from coat_ray.tenancy.scheduling.demand import Resources
+from coat_ray.tenancy.trials import MAX_TRIALS
 from serve.access import Asking, Platform
 from serve.confine import HUB_ID, check_corpus, check_plain
 
@@ -30,7 +30,7 @@ class LeaseRequest(BaseModel):
 
     config: dict[str, Any]
     ray_job_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,200}$")
-    copies: int = Field(1, ge=1, le=1000, description="so many at a time: the trials of a sweep")
+    sweep: bool = Field(False, description="it runs trials, each with what ``config`` asks for")
 
 
 class Proof(BaseModel):
@@ -39,6 +39,12 @@ class Proof(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     token: str = Field(pattern=r"^[!-~]{1,64}$")
+
+
+class Sign(Proof):
+    """A sign of life. A sweep says how many trials it could run now beside its first."""
+
+    trials: int | None = Field(None, ge=0, le=MAX_TRIALS)
 
 
 class Ending(Proof):
@@ -62,12 +68,11 @@ def wanted(
         if HUB_ID.fullmatch(config.corpus.name):  # another tenant's
             with asking.platform.database.read() as session:
                 check_corpus(session, asking.tenant, config)
-        each = resources_of(config)
         what = Submission(
-            kind=RunKind.SWEEP if asked.copies > 1 else RunKind.RUN,
+            kind=RunKind.SWEEP if asked.sweep else RunKind.RUN,
             name=config.name,
             config=config.model_dump(mode="json"),
-            resources=Resources(asked.copies * each.cpus, asked.copies * each.gpus),
+            resources=resources_of(config),
             again=False,
             idempotency_key=key,
         )
@@ -92,11 +97,12 @@ def granted(run_id: str, asking: Asking) -> dict[str, Any]:
 
 
 @router.post("/{run_id}/heartbeat")
-def lives(run_id: str, proof: Proof, request: Request) -> dict[str, Any]:
-    """Say that the job lives; hear whether it is asked to give way. The token is the key."""
+def lives(run_id: str, sign: Sign, request: Request) -> dict[str, Any]:
+    """Say that the job lives; hear whether it, or a trial of a sweep, is asked to give way. The token is the key."""
     with _recorded(request, run_id) as ledger:
-        lease = ledger.heartbeat(run_id, proof.token)
-    return {"run": lease.run.to_json(), "give_way": lease.yield_asked}
+        lease = ledger.heartbeat(run_id, sign.token, trials=sign.trials)
+    beside = [{"run": trial.run.id, "token": trial.token, "give_way": trial.yield_asked} for trial in lease.trials]
+    return {"run": lease.run.to_json(), "give_way": lease.yield_asked, "trials": beside}
 
 
 @router.post("/{run_id}/release")

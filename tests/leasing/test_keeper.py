@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from coat_ray import client
 from coat_ray.client import PlatformError
 from coat_ray.leasing import keeper
-from coat_ray.leasing.keeper import GaveWay, giving_way, lease
+from coat_ray.leasing.keeper import GaveWay, TrialLease, give_back, giving_way, lease
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.scheduling.demand import Resources
 from tests.serve.served import CONFIG, Service, wait_until
@@ -125,6 +125,28 @@ def test_a_borrower_gives_way_to_another_team(service: Service) -> None:
     with lease(CONFIG, run=again) as held:
         assert held.run == again
     assert sorted(service.states()) == ["done", "starting"]
+
+
+def test_a_sweep_holds_leases_for_its_trials_and_gives_them_back(service: Service) -> None:
+    service.room = 2
+
+    def decided(condition: Callable[[], bool]) -> Callable[[], bool]:
+        return lambda: bool(service.ledger.tick()) and condition()
+
+    with lease(CONFIG, sweep=True) as held:
+        held.wanted = 9
+        wait_until(decided(lambda: len(held.trials) == 1))
+        other = service.client("music").post("/leases", {"config": CONFIG.model_dump(mode="json")})["id"]
+        wait_until(decided(lambda: held.trials[0].give_way))
+        assert not held.give_way.is_set()
+        give_back(held.trials[0])
+        wait_until(lambda: not held.trials)
+        token = service.client("music").get(f"/leases/{other}")["token"]
+        service.client("music").post(f"/leases/{other}/release", {"token": token, "outcome": "done"})
+        wait_until(decided(lambda: len(held.trials) == 1))
+        with pytest.raises(PlatformError, match="no longer holds"):
+            give_back(TrialLease(held.trials[0].run, "wrong", give_way=False))
+    assert service.states() == ["done"]
 
 
 def test_an_interrupt_of_a_run_that_is_asked_to_give_way_is_its_giving_way(service: Service) -> None:

@@ -44,11 +44,34 @@ def test_a_result_that_cannot_be_kept_ends_no_lease(world: World) -> None:
     assert world.ask("POST", f"/leases/{run}/release", "none", json=body).json()["state"] == "done"
 
 
-def test_the_trials_of_a_sweep_hold_one_lease_together(world: World) -> None:
+def test_a_sweep_hears_of_its_trials_with_its_heartbeats(world: World) -> None:
     one = world.ask("POST", "/leases", json={"config": CONFIG}).json()
-    many = world.ask("POST", "/leases", json={"config": CONFIG, "copies": 3}).json()
-    assert (one["kind"], many["kind"]) == ("run", "sweep")
-    assert many["resources"]["cpus"] == 3 * one["resources"]["cpus"]
+    sweep = world.ask("POST", "/leases", json={"config": CONFIG, "sweep": True}).json()
+    assert (one["kind"], sweep["kind"]) == ("run", "sweep")
+    token = world.ask("GET", f"/leases/{sweep['id']}").json()["token"]
+    beat = f"/leases/{sweep['id']}/heartbeat"
+    assert world.ask("POST", beat, "none", json={"token": token, "trials": 1}).json()["trials"] == []
+    world.platform.ledger.tick()
+    [trial] = world.ask("POST", beat, "none", json={"token": token, "trials": 1}).json()["trials"]
+    assert trial["give_way"] is False
+    ending = {"token": trial["token"], "outcome": "done"}
+    assert world.ask("POST", f"/leases/{trial['run']}/release", "none", json=ending).json()["state"] == "done"
+    listed = [run["id"] for run in world.ask("GET", "/runs").json()["data"]]
+    assert sorted(listed) == sorted([one["id"], sweep["id"]])
+
+
+@pytest.mark.parametrize("trials", [-1, 1001, "many"])
+def test_a_sweep_cannot_ask_for_any_number_of_trials(world: World, trials: object) -> None:
+    answer = world.ask("POST", "/leases/sweep-00000000/heartbeat", "none", json={"token": "x", "trials": trials})
+    assert answer.status_code == 422
+
+
+def test_a_run_has_no_trials(world: World) -> None:
+    run = world.ask("POST", "/leases", json={"config": CONFIG}).json()["id"]
+    token = world.ask("GET", f"/leases/{run}").json()["token"]
+    answer = world.ask("POST", f"/leases/{run}/heartbeat", "none", json={"token": token, "trials": 1})
+    assert answer.status_code == 422
+    assert "is no sweep" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("outcome", ["running", "starting", "yielding", "nonsense"])
