@@ -24,6 +24,7 @@ from coat_ray.leasing.keeper import Held, giving_way
 from coat_ray.leasing.turns import in_turn
 from coat_ray.provenance import fingerprint, git_label
 from coat_ray.storage import Storage
+from sweeps.breadth import follow_leases
 from sweeps.estimates import points_of
 from sweeps.record import TRIALS, Objective, SweepRecord, read_record, write_record
 from sweeps.report import write_report
@@ -61,10 +62,10 @@ def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str)
 
     def work(held: Held) -> list[TrialResult]:
         with giving_way(held.give_way):
-            return _tuned(sweep, trials, storage, folder, console)
+            return _tuned(sweep, trials, storage, folder, console, held=held)
 
     show = functools.partial(console.print, markup=False)
-    results = in_turn(largest, show, work, sweep.resources.concurrency)
+    results = in_turn(largest, show, work, sweep=True)
     write_results(folder / TRIALS, results)
     record = read_record(folder)
     console.print(terminal_table(points_of(results, record.variants), Objective.of(sweep.objective)))
@@ -108,16 +109,19 @@ def trials_of(sweep: SweepConfig) -> list[Trial]:
 
 
 def _tuned(
-    sweep: SweepConfig, trials: Sequence[Trial], storage: Storage, folder: Path, console: Console
+    sweep: SweepConfig, trials: Sequence[Trial], storage: Storage, folder: Path, console: Console, *, held: Held
 ) -> list[TrialResult]:
     # Ray reads its environment when it is imported, and connect() sets it: nothing above may import Ray.
     with connect(dashboard=True):
+        from sweeps.places import SharedPlaces  # noqa: PLC0415
         from sweeps.tuning import Work, tune_trials  # noqa: PLC0415
 
         ready = _prepared(trials, storage, console)
         told = _Progress(len(trials), Objective.of(sweep.objective), console)
-        work = Work(trials, ready, storage, folder)
-        return tune_trials(work, sweep.resources.concurrency, sweep.objective, sweep.stopping, told.ended)
+        most, places = sweep.resources.concurrency, SharedPlaces(1)
+        work = Work(trials, ready, storage, folder, places)
+        with follow_leases(held, most, told.unfinished, places.resize):
+            return tune_trials(work, most, sweep.objective, sweep.stopping, told.ended)
 
 
 def _prepared(trials: Sequence[Trial], storage: Storage, console: Console) -> Mapping[str, Ready]:
@@ -153,6 +157,10 @@ class _Progress:
     def __init__(self, trials: int, objective: Objective, console: Console) -> None:
         self.trials, self.objective, self.console = trials, objective, console
         self.results: list[TrialResult] = []
+
+    def unfinished(self) -> int:
+        """How many trials have not ended."""
+        return self.trials - len(self.results)
 
     def ended(self, result: TrialResult) -> None:
         """Say how it ended, and what is best now."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import ray
 
@@ -44,29 +43,38 @@ class Places:
         return len(self._holders)
 
 
-def open_places(number: int) -> Any:
-    """The actor that all trials of a sweep ask."""
-    return ray.remote(num_cpus=0)(Places).remote(number)
+class SharedPlaces:
+    """The places of a sweep, for all its processes."""
 
+    def __init__(self, number: int) -> None:
+        self._actor = ray.remote(num_cpus=0)(Places).remote(number)
 
-@contextmanager
-def place(places: Any, trial: str) -> Iterator[threading.Event]:
-    """Wait for a place and hold it; the event is set when it must be left."""
-    ended, leave = threading.Event(), threading.Event()
-    while not ray.get(places.take.remote(trial)):
-        ended.wait(LOOK_EVERY_S)
+    def resize(self, number: int) -> int:
+        """As :meth:`Places.resize`."""
+        return int(ray.get(self._actor.resize.remote(number)))
 
-    def watch() -> None:
-        while not ended.wait(LOOK_EVERY_S):
-            if not ray.get(places.keeps.remote(trial)):
-                leave.set()
-                return
+    def leave(self, trial: str) -> None:
+        """As :meth:`Places.leave`; for a trial whose process cannot say so itself."""
+        ray.get(self._actor.leave.remote(trial))
 
-    watching = threading.Thread(target=watch, daemon=True, name="place")
-    watching.start()
-    try:
-        yield leave
-    finally:
-        ended.set()
-        watching.join()
-        ray.get(places.leave.remote(trial))
+    @contextmanager
+    def held(self, trial: str) -> Iterator[threading.Event]:
+        """Wait for a place and hold it; the event is set when it must be left."""
+        ended, leave = threading.Event(), threading.Event()
+        while not ray.get(self._actor.take.remote(trial)):
+            ended.wait(LOOK_EVERY_S)
+
+        def watch() -> None:
+            while not ended.wait(LOOK_EVERY_S):
+                if not ray.get(self._actor.keeps.remote(trial)):
+                    leave.set()
+                    return
+
+        watching = threading.Thread(target=watch, daemon=True, name="place")
+        watching.start()
+        try:
+            yield leave
+        finally:
+            ended.set()
+            watching.join()
+            self.leave(trial)

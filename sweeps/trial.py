@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import statistics
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,15 @@ from coat_ray.model.coat import CoatModel
 from coat_ray.model.generate import Generator
 from coat_ray.registry.metrics import read_metrics
 from coat_ray.storage import Storage, atomic_write
-from coat_ray.training.errors import TrainingStoppedError
+from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.run import RunResult, train_arm
 from sweeps.results import TrialResult, TrialState
 
 Tell = Callable[[int, float], None]
 """(step, objective) at each rung."""
+
+Place = Callable[[], AbstractContextManager[threading.Event]]
+"""Waits until the trial may work; the event is set when it must make room."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,28 @@ class Ready:
     skip_rows: Sequence[str]
 
 
-def run_trial(trial: Trial, ready: Ready, storage: Storage, folder: Path, tell: Tell) -> None:
-    """Run a trial in its *folder*, which then holds its result. Ray must be running.
+@dataclass(frozen=True)
+class Setting:
+    """Where a trial runs, and with what. *folder*: its own, which keeps what it did."""
+
+    ready: Ready
+    storage: Storage
+    folder: Path
+    place: Place
+
+
+def run_trial(trial: Trial, setting: Setting, tell: Tell) -> None:
+    """Run a trial; its folder then holds its result. Ray must be running.
 
     A training that cannot go on (a loss that is not finite, no memory) ends as *failed* with its reason.
     """
+    folder = setting.folder
     if (result := read_result(folder)) is not None:
         for step, value in result.curve:
             tell(step, value)
         return
     try:
-        result = _climb(trial, ready, storage, folder, tell)
+        result = _climb(trial, setting, tell)
     except TrainingStoppedError as error:
         keep_result(folder, crashed(trial, folder, str(error)))
         return
@@ -123,15 +139,12 @@ class _Notes:
         return read_metrics(Path(path.read_text()) / "metrics.jsonl") if path.is_file() else []
 
 
-def _climb(trial: Trial, ready: Ready, storage: Storage, folder: Path, tell: Tell) -> TrialResult:
-    notes = _Notes(folder)
+def _climb(trial: Trial, setting: Setting, tell: Tell) -> TrialResult:
+    notes = _Notes(setting.folder)
     curve: list[tuple[int, float]] = []
     evaluation, reached = None, None
     for step in trial.rungs:
-        if trial.train:
-            reached = _train(trial, ready, storage, step)
-            notes.begin(reached)
-        evaluation = _asked(trial, reached, storage, folder / f"answers-{step}.jsonl")
+        reached, evaluation = _next_rung(trial, setting, notes, step)
         curve.append((step, _objective(trial, evaluation, notes.rows())))
         notes.add(curve)
         if step != trial.rungs[-1]:
@@ -141,18 +154,33 @@ def _climb(trial: Trial, ready: Ready, storage: Storage, folder: Path, tell: Tel
     return _result(trial, "done", curve, evaluation, rows=notes.rows(), model=model)
 
 
-def _train(trial: Trial, ready: Ready, storage: Storage, step: int) -> RunResult:
+def _next_rung(trial: Trial, setting: Setting, notes: _Notes, step: int) -> tuple[RunResult | None, Evaluation]:
+    """Train and ask in a place. Who must make room does so with a checkpoint, and goes on from it in the next place."""
+    while True:
+        try:
+            with setting.place() as leave:
+                reached = None
+                if trial.train:
+                    reached = _train(trial, setting, step, leave)
+                    notes.begin(reached)
+                return reached, _asked(trial, reached, setting.storage, notes.folder / f"answers-{step}.jsonl")
+        except TrainingYieldedError:
+            continue
+
+
+def _train(trial: Trial, setting: Setting, step: int, leave: threading.Event) -> RunResult:
     (arm,) = trial.config.arms
-    corpus = corpus_folder(trial.config.corpus.name, storage)
+    corpus = corpus_folder(trial.config.corpus.name, setting.storage)
     return train_arm(
         trial.config,
         arm,
         corpus=corpus,
-        storage=storage,
-        datasets=ready.datasets,
-        skip_rows=ready.skip_rows,
+        storage=setting.storage,
+        datasets=setting.ready.datasets,
+        skip_rows=setting.ready.skip_rows,
         until=step,
         alias=False,
+        give_way=leave,
         show=lambda _: None,
     )
 

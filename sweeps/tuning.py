@@ -20,8 +20,9 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from coat_ray.config.sweep import ObjectiveConfig, StoppingConfig
 from coat_ray.storage import Storage
+from sweeps.places import SharedPlaces
 from sweeps.results import TrialResult
-from sweeps.trial import Ready, Trial, crashed, ended_early, keep_result, read_result, run_trial
+from sweeps.trial import Ready, Setting, Trial, crashed, ended_early, keep_result, read_result, run_trial
 
 OBJECTIVE, RUNG = "objective", "rung_time"
 MAX_CRASHES = 2
@@ -40,8 +41,10 @@ class Work:
     """By the name of the trial."""
     storage: Storage
     folder: Path
+    places: SharedPlaces
+    """Where those work that may."""
 
-    def place(self, trial: Trial) -> Path:
+    def home(self, trial: Trial) -> Path:
         """A trial's folder."""
         return self.folder / "trials" / trial.name
 
@@ -77,7 +80,7 @@ def tune_trials(
     )
     with _interrupts_raised():
         tuner.fit()
-    return [read_result(work.place(trial)) or crashed(trial, work.place(trial), "") for trial in work.trials]
+    return [read_result(work.home(trial)) or crashed(trial, work.home(trial), "") for trial in work.trials]
 
 
 @contextmanager
@@ -103,7 +106,8 @@ def _run(config: Mapping[str, int], *, work: Work, reduction: int) -> None:
         rung = list(trial.rungs).index(step)
         tune.report({OBJECTIVE: value, "step": step, RUNG: reduction**rung})
 
-    run_trial(trial, work.ready[trial.name], work.storage, work.place(trial), tell)
+    place = functools.partial(work.places.held, trial.name)
+    run_trial(trial, Setting(work.ready[trial.name], work.storage, work.home(trial), place), tell)
 
 
 def _scheduler(trials: Sequence[Trial], objective: ObjectiveConfig, stopping: StoppingConfig) -> TrialScheduler:
@@ -137,20 +141,21 @@ class _Told(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """It ended by itself, or was ended because others were better."""
-        own, place = self._own(trial)
-        self._told(place, read_result(place) or ended_early(own, place))
+        own, home = self._own(trial)
+        self._told(own, home, read_result(home) or ended_early(own, home))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """It raised an error, or its process died, more often than it may."""
-        own, place = self._own(trial)
-        self._told(place, read_result(place) or crashed(own, place, _last_line(trial)))
+        own, home = self._own(trial)
+        self._told(own, home, read_result(home) or crashed(own, home, _last_line(trial)))
 
     def _own(self, trial: Any) -> tuple[Trial, Path]:
         own = self.work.trials[trial.config["number"]]
-        return own, self.work.place(own)
+        return own, self.work.home(own)
 
-    def _told(self, place: Path, result: TrialResult) -> None:
-        keep_result(place, result)
+    def _told(self, own: Trial, home: Path, result: TrialResult) -> None:
+        self.work.places.leave(own.name)
+        keep_result(home, result)
         self.ended(result)
 
 

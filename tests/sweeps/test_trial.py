@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,10 @@ import pytest
 
 from coat_ray.config import RunConfig
 from coat_ray.storage import Storage
-from coat_ray.training.errors import TrainingStoppedError
+from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.run import RunResult
 from sweeps import trial as trials
-from sweeps.trial import Ready, Trial, crashed, ended_early, read_result, run_trial
+from sweeps.trial import Ready, Setting, Trial, crashed, ended_early, read_result, run_trial
 
 CONFIG = RunConfig.model_validate({"name": "trial", "stages": [{"name": "one", "steps": 8}], "arms": ["sft"]})
 READY = Ready({}, ())
@@ -57,8 +60,22 @@ def trial(**changes: Any) -> Trial:
 
 def run(what: Trial, folder: Path) -> list[tuple[int, float]]:
     told: list[tuple[int, float]] = []
-    run_trial(what, READY, Storage(folder), folder / "place", lambda step, value: told.append((step, value)))
+    run_trial(what, setting(folder), lambda step, value: told.append((step, value)))
     return told
+
+
+def setting(folder: Path, *places: bool) -> Setting:
+    """A folder to work in; a place for each flag, set where it must be left, and then one that need not be."""
+    flags = iter(places)
+
+    @contextmanager
+    def place() -> Iterator[threading.Event]:
+        leave = threading.Event()
+        if next(flags, False):
+            leave.set()
+        yield leave
+
+    return Setting(READY, Storage(folder), folder / "place", place)
 
 
 def test_a_trial_is_asked_at_each_rung_and_its_result_says_all_of_it(tmp_path: Path, trained: list[int]) -> None:
@@ -101,6 +118,22 @@ def test_a_training_that_cannot_go_on_is_a_failed_trial_with_its_reason(
     )
 
 
+def test_a_trial_that_must_make_room_goes_on_in_its_next_place(
+    tmp_path: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_the_end = trials.train_arm
+
+    def gives_way(*arguments: Any, give_way: threading.Event, **more: Any) -> RunResult:
+        if give_way.is_set():
+            raise TrainingYieldedError("gave way after step 2")
+        return to_the_end(*arguments, **more)
+
+    monkeypatch.setattr(trials, "train_arm", gives_way)
+    told: list[int] = []
+    run_trial(trial(), setting(tmp_path, True, True, False, True), lambda step, _: told.append(step))
+    assert told == trained == [4, 8]
+
+
 def test_what_was_ended_by_others_keeps_what_it_had_reached(tmp_path: Path, trained: list[int]) -> None:
     class StoppedByOthers(Exception):
         pass
@@ -109,7 +142,7 @@ def test_what_was_ended_by_others_keeps_what_it_had_reached(tmp_path: Path, trai
         raise StoppedByOthers
 
     with pytest.raises(StoppedByOthers):
-        run_trial(trial(), READY, Storage(tmp_path), tmp_path / "place", tell)
+        run_trial(trial(), setting(tmp_path), tell)
     assert read_result(tmp_path / "place") is None
     early = ended_early(trial(), tmp_path / "place")
     assert (early.state, early.score, early.curve) == ("stopped", 0.5, ((4, 0.5),))
