@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from coat_ray.model.backbones.base import AudioFeatures, Backbone
+from coat_ray.model.backbones.base import AudioFeatures, Backbone, FrontEnd
 from coat_ray.model.block import TokenLayout
 from coat_ray.model.interventions import MOVES, BlockTreatment, untrained_rows
 
@@ -44,7 +44,9 @@ class Answers:
 
 
 @dataclass
-class _Prompts:
+class Prompts:
+    """Prompts padded on the left; ``positions_BS`` counts from each row's first real token."""
+
     ids_BS: Tensor
     mask_BS: Tensor
     audio_BS: Tensor
@@ -89,8 +91,8 @@ class Generator:
         start = time.perf_counter()
         device = self.backbone.lm_head.weight.device
         layouts, audio = self._layouts(conversations, signals)
-        prompts = _left_pad(layouts, self._pad_id(), device)
-        z_audio = self._encode(audio, device)
+        prompts = left_pad(layouts, pad_id(self.front), device)
+        z_audio = encode_clips(self.backbone, audio)
         encoded = time.perf_counter()
         cache = DynamicCache()
         hidden_BSD = self._prefill(prompts, z_audio, cache)
@@ -115,13 +117,7 @@ class Generator:
         clips = [clip for row in signals for clip in row]
         return layouts, self.front.features(clips) if clips else None
 
-    def _encode(self, audio: AudioFeatures | None, device: torch.device) -> Tensor:
-        if audio is None:
-            return torch.zeros(0, self.backbone.hidden_size, device=device)
-        moved = AudioFeatures(audio.features_NMF.to(device), audio.frames_N.to(device), audio.lengths_N.to(device))
-        return self.backbone.encode_audio(moved)
-
-    def _prefill(self, prompts: _Prompts, z_audio: Tensor, cache: DynamicCache) -> Tensor:
+    def _prefill(self, prompts: Prompts, z_audio: Tensor, cache: DynamicCache) -> Tensor:
         x_BSD = self.backbone.embed(prompts.ids_BS, prompts.audio_BS, z_audio)
         if self.block and self.treatment is BlockTreatment.UNTRAINED:
             x_BSD = self._empty_block(x_BSD, prompts.ids_BS)
@@ -144,7 +140,7 @@ class Generator:
     def _decode(
         self,
         tokens_B: Tensor,
-        prompts: _Prompts,
+        prompts: Prompts,
         cache: DynamicCache,
         max_new_tokens: int,
         on_tokens: Callable[[list[int]], None] | None,
@@ -170,19 +166,31 @@ class Generator:
             )
         return generated
 
-    def _pad_id(self) -> int:
-        pad = self.front.tokenizer.pad_token_id
-        return self.front.end_of_turn_id if pad is None else pad
+
+def encode_clips(backbone: Backbone, audio: AudioFeatures | None) -> Tensor:
+    """The tower's output of clips, one after the other, on the model's device (sum L_a, D); (0, D) of none."""
+    device = backbone.lm_head.weight.device
+    if audio is None:
+        return torch.zeros(0, backbone.hidden_size, device=device)
+    moved = AudioFeatures(audio.features_NMF.to(device), audio.frames_N.to(device), audio.lengths_N.to(device))
+    return backbone.encode_audio(moved)
 
 
-def _left_pad(layouts: Sequence[TokenLayout], pad_id: int, device: torch.device) -> _Prompts:
+def pad_id(front: FrontEnd) -> int:
+    """What stands in the padding; never read."""
+    pad = front.tokenizer.pad_token_id
+    return front.end_of_turn_id if pad is None else pad
+
+
+def left_pad(layouts: Sequence[TokenLayout], fill_id: int, device: torch.device) -> Prompts:
+    """Layouts of different length as one batch."""
     width = max(map(len, layouts))
 
     def stack(rows: Sequence[Sequence[int | bool]], fill: int | bool) -> Tensor:
         return torch.tensor([[fill] * (width - len(row)) + list(row) for row in rows], device=device)
 
-    return _Prompts(
-        ids_BS=stack([layout.input_ids for layout in layouts], pad_id),
+    return Prompts(
+        ids_BS=stack([layout.input_ids for layout in layouts], fill_id),
         mask_BS=stack([[1] * len(layout) for layout in layouts], 0),
         audio_BS=stack([layout.audio for layout in layouts], False),
         think_BS=stack([layout.think for layout in layouts], False),

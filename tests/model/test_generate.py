@@ -122,9 +122,9 @@ def test_a_treated_block_changes_what_the_answer_reads(backbone, clips, treatmen
     def last_state(how: BlockTreatment) -> torch.Tensor:
         generator = Generator(backbone, block=True, treatment=how)
         layouts, audio = generator._layouts([QUESTION], [clips[:1]])
-        from coat_ray.model.generate import _left_pad
+        from coat_ray.model.generate import left_pad
 
-        prompts = _left_pad(layouts, 0, torch.device("cpu"))
+        prompts = left_pad(layouts, 0, torch.device("cpu"))
         with torch.inference_mode():
             return generator._prefill(prompts, backbone.encode_audio(audio), DynamicCache())[:, -1]
 
