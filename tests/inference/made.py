@@ -31,7 +31,7 @@ def make_model(
         for group, members in model.trainable_parameters().items():
             for name, parameter in members:
                 if group == "tokens" or (group == "lora" and "lora_B" in name):
-                    parameter.normal_(std=0.3 if group == "tokens" else 0.05)
+                    parameter.normal_(std=0.3 if group == "tokens" else 0.1)
     return model
 
 
@@ -41,13 +41,14 @@ def save(model: CoatModel, folder: Path, key: str) -> AdapterSource:
     return AdapterSource(key, folder / key)
 
 
-def clip(seed: int, seconds: float = 1.0) -> np.ndarray:
-    """Noise, mono at 16 kHz."""
+def clip(seed: int) -> np.ndarray:
+    """One to three seconds of noise, mono at 16 kHz; the embedded base fills the shorter ones up to 2.4 s."""
+    seconds = 1 + seed % 3
     return (0.1 * np.random.default_rng(seed).standard_normal(int(16_000 * seconds))).astype(np.float32)
 
 
-def ask(adapter: AdapterSource | None = None, seed: int = 0, text: str = QUESTION, **more: Any) -> Request:
-    """A request about one clip; sampling's fields may be given by name."""
+def ask(adapter: AdapterSource | None = None, about: int = 0, text: str = QUESTION, **more: Any) -> Request:
+    """A request about clip number *about*; sampling's fields may be given by name."""
     sampling = {k: more.pop(k) for k in Sampling.__dataclass_fields__ if k in more}
-    clips = more.pop("clips", [clip(seed)] if "<audio>" in text else [])
+    clips = more.pop("clips", [clip(about)] if "<audio>" in text else [])
     return Request([{"role": "user", "content": text}], clips, adapter, sampling=Sampling(**sampling), **more)
