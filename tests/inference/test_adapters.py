@@ -28,7 +28,7 @@ def nbytes(source: AdapterSource) -> int:
 
 def tensor_bytes(pool: AdapterPool) -> int:
     """Bytes of everything that the pool's model and adapters hold, shared memory once."""
-    tensors = [*pool._backbone.parameters(), *pool._backbone.buffers()]
+    tensors = [*pool._backbone.parameters(), *pool._backbone.buffers(), *pool.mixer.tensors()]
     tensors += [a.rows_3D for a in pool._adapters.values() if a.rows_3D is not None]
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
@@ -117,6 +117,7 @@ def _changed(source: AdapterSource, folder, **changes) -> AdapterSource:
     [
         ({"use_dora": True}, "use_dora"),
         ({"bias": "all"}, "bias"),
+        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
         ({"r": 7}, "shape"),
         ({"trainable_token_indices": {"embed_tokens": [1, 2, 3]}}, "token rows"),
     ],
@@ -140,6 +141,28 @@ def test_an_adapter_of_the_tower_or_of_another_model_is_refused(open_pool, shelf
         save_file({k.replace("language_model.layers.0.self_attn", place): v for k, v in tensors.items()}, file)
         with pytest.raises(AdapterRefused, match=complaint):
             open_pool().acquire(source)
+
+
+def test_weights_that_are_not_finite_are_refused_for_they_would_spoil_the_rows_of_others(open_pool, shelf, tmp_path):
+    source = _changed(shelf.sources[3], tmp_path / "nan")
+    file = source.folder / "adapter_model.safetensors"
+    tensors = load_file(file)
+    next(tensor for name, tensor in tensors.items() if "lora_B" in name)[0, 0] = float("inf")
+    save_file(tensors, file)
+    with pytest.raises(AdapterRefused, match="finite"):
+        open_pool().acquire(source)
+
+
+def test_adapters_that_run_side_by_side_take_their_bytes_once_more(open_pool, shelf):
+    pool = open_pool()
+    bare = tensor_bytes(pool)
+    slots = [pool.acquire(source).slot for source in shelf.sources]
+    with pool.mixer.rows(slots):
+        pass
+    assert tensor_bytes(pool) - bare <= 2 * pool.nbytes
+    with pool.mixer.rows([slots[0], None]):
+        pass
+    assert tensor_bytes(pool) - bare <= 2 * pool.nbytes
 
 
 def test_damaged_weights_are_refused(open_pool, shelf, tmp_path):
