@@ -10,6 +10,7 @@ from coat_ray.config import RunConfig
 from coat_ray.registry.models import ModelNotFound, ModelRegistry
 from coat_ray.registry.runs import RunDamaged, RunNotFound, RunRecord, RunRegistry, identity
 from coat_ray.storage import Storage
+from coat_ray.tenancy.ledger_tables import RunKind
 from coat_ray.tenancy.runs import Run
 
 
@@ -22,8 +23,10 @@ def arms_of(run: Run, storage: Storage) -> dict[str, RunRecord]:
 
     What a run has registered names its records. Before, they are those of the same name and experiment: a job may have
     found a record of an earlier run and continue it, whose configuration differs in what does not change a result. Of
-    several, made from other corpora or targets, the one written last is it.
+    several, made from other corpora or targets, the one written last is it. A sweep has none: its trials have.
     """
+    if run.kind is RunKind.SWEEP:
+        return {}
     registry = RunRegistry(storage)
     found = {record.arm: record for record in _by_experiment(run, registry)}
     found |= {record.arm: record for record in _by_model(run, registry, ModelRegistry(storage))}

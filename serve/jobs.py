@@ -22,7 +22,10 @@ from serve.shared import place_shared
 
 logger = logging.getLogger(__name__)
 
-ENTRYPOINTS: Mapping[RunKind, tuple[str, ...]] = {RunKind.RUN: (sys.executable, "jobs/train.py")}
+ENTRYPOINTS: Mapping[RunKind, tuple[str, ...]] = {
+    RunKind.RUN: (sys.executable, "jobs/train.py"),
+    RunKind.SWEEP: (sys.executable, "sweeps/run.py"),
+}
 """What a run of each kind starts. A caller gives a configuration and never a command."""
 
 LOST = "LOST"

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,9 @@ MAX_POINTS = 2000
 
 TRIED_DRAWS = 16
 """Of a search that draws as it goes, so many points are tried on the configuration beforehand."""
+
+_TARGETS = ("arms", "experts", "corpus.name", "corpus.max_seconds", "resources.stream_targets")
+"""Keys of a run that say which targets it needs, beside the weights that make an expert active."""
 
 _OPEN_NAMES = ("weights", "encode_pools")
 """Mappings that may get a name they do not have yet; the run's configuration knows which."""
@@ -141,6 +144,34 @@ def points(sweep: SweepConfig) -> list[Point]:
     return _grid(sweep) if sweep.search.algorithm == "grid" else _random(sweep, sweep.search.trials or 0)
 
 
+def examples(sweep: SweepConfig) -> list[Point]:
+    """Points that between them need every target that a search of the space can come to need, each once.
+
+    Targets are made before a search begins. So everything that decides about them is taken in every combination, and
+    anything else, such as the weights that make an expert active, at the ends of its domain.
+
+    Raises:
+        ConfigError: such a key has a range, or there are too many combinations.
+    """
+    space = _space(sweep)
+    fixed = {key: domain for key, domain in sorted(space.items()) if _decides_about_targets(key)}
+    for key, domain in fixed.items():
+        if not domain.has_grid:
+            raise ConfigError(
+                f"sweep {sweep.name}: {key} decides which targets are made, and tpe makes them before it draws: "
+                f"give it a choice, or set search.algorithm=random"
+            )
+    axes = [domain.grid(key) for key, domain in fixed.items()]
+    ends = _ends({key: domain for key, domain in space.items() if key not in fixed})
+    count = len(ends) * math.prod(map(len, axes))
+    if count > MAX_POINTS:
+        raise ConfigError(
+            f"sweep {sweep.name}: tpe makes the targets of all values of {', '.join(fixed)} before it draws, and with "
+            f"the ends of the others these are {count} points, more than {MAX_POINTS}: give them fewer values"
+        )
+    return list({point.id: point for part in _combined(axes) for end in ends if (point := Point(end | part))}.values())
+
+
 def base_config(sweep: SweepConfig) -> RunConfig:
     """The run that a sweep varies, before any trial's parameters.
 
@@ -163,13 +194,21 @@ def apply(sweep: SweepConfig, point: Point, seed: int) -> RunConfig:
     config = load_config(sweep.run, RunConfig, [*sweep.set, *point.overrides, *own])
     if point.train and len(config.arms) != 1:
         raise ConfigError(
-            f"a trial trains one arm, and {sweep.run} has {', '.join(config.arms)}: set arms=[coat], or [sft]"
+            f"a trial trains one arm, and {sweep.run_name} has {', '.join(config.arms)}: set arms=[coat], or [sft]"
         )
     return _without_idle_experts(config)
 
 
-def check(sweep: SweepConfig) -> RunConfig:
+def check(
+    sweep: SweepConfig, *, most: int | None = None, refuse: Callable[[RunConfig], None] = lambda config: None
+) -> RunConfig:
     """Try every key and value of a sweep on its run before anything starts; gives :func:`base_config`.
+
+    Args:
+        sweep: what is tried.
+        most: for who has to answer soon: of a space, only every value of a choice and the ends of a range are tried,
+            which may be so many points; None: all points that are known beforehand, too.
+        refuse: raises a ConfigError for a run that may not be.
 
     Raises:
         ConfigError: a key that the run does not have (its nearest neighbour is named), a value that it refuses, or a
@@ -179,9 +218,13 @@ def check(sweep: SweepConfig) -> RunConfig:
     data = base.model_dump(mode="json")
     for key in _keys(sweep):
         _known(key, data, sweep)
-    for point in _samples(sweep):
+    tried: set[str] = set()
+    for point in _samples(sweep, most):
+        if point.id in tried:
+            continue
+        tried.add(point.id)
         try:
-            apply(sweep, point, sweep.seeds[0])
+            refuse(apply(sweep, point, sweep.seeds[0]))
         except ConfigError as error:
             named = f"variant {point.variant}" if point.variant else f"the point {json.dumps(dict(point.params))}"
             raise ConfigError(f"sweep {sweep.name}: {named}: {error}") from error
@@ -216,7 +259,12 @@ def _grid(sweep: SweepConfig) -> list[Point]:
     count = math.prod(map(len, axes))
     if count > MAX_POINTS:
         raise ConfigError(f"sweep {sweep.name}: the grid has {count} points, more than {MAX_POINTS}: draw some of them")
-    return [Point({k: v for part in parts for k, v in part.items()}) for parts in itertools.product(*axes)]
+    return list(map(Point, _combined(axes)))
+
+
+def _combined(axes: Sequence[Sequence[Params]]) -> Iterator[Params]:
+    """Every combination of the axes' parts, the last varying fastest."""
+    return ({k: v for part in parts for k, v in part.items()} for parts in itertools.product(*axes))
 
 
 def _random(sweep: SweepConfig, count: int) -> list[Point]:
@@ -247,26 +295,44 @@ def _known(key: str, data: Any, sweep: SweepConfig) -> None:
             if above in _OPEN_NAMES:
                 return
             hint = nearest(part, set(data))
-            raise ConfigError(f"sweep {sweep.name}: {key!r} is no key of {sweep.run}: no {part!r} there{hint}")
+            raise ConfigError(f"{_no_key(sweep, key)}: no {part!r} there{hint}")
         if isinstance(data, list) and not (part.isdecimal() and int(part) < len(data)):
-            raise ConfigError(f"sweep {sweep.name}: {key!r} is no key of {sweep.run}: {above} are 0 to {len(data) - 1}")
+            raise ConfigError(f"{_no_key(sweep, key)}: {above} are 0 to {len(data) - 1}")
         if not isinstance(data, dict | list):
             return  # a value that is not there, such as a mixture, or a key below a number: the run's types decide
         data, above = (data[part] if isinstance(data, dict) else data[int(part)]), part
 
 
-def _samples(sweep: SweepConfig) -> Iterator[Point]:
+def _no_key(sweep: SweepConfig, key: str) -> str:
+    return f"sweep {sweep.name}: {key!r} is no key of {sweep.run_name}"
+
+
+def _samples(sweep: SweepConfig, most: int | None) -> Iterator[Point]:
     """Points that show whether the configuration takes the sweep: its own, and for a space the ends of every domain."""
     if sweep.space is not None:
-        first = {key: domain.probes(key) for key, domain in sorted(sweep.space.items())}
-        usual = {name: value for probes in first.values() for name, value in probes[0].items()}
-        yield from (Point(usual | probe) for probes in first.values() for probe in probes)
-    drawn_later = sweep.variants is None and sweep.search.algorithm == "tpe"
-    yield from _random_sample(sweep) if drawn_later else points(sweep)
+        ends = _ends(sweep.space)
+        if most is not None and len(ends) > most:
+            raise ConfigError(f"sweep {sweep.name}: its domains have {len(ends)} ends and values, more than {most}")
+        yield from map(Point, ends)
+        if most is not None:
+            return
+    if sweep.search.algorithm == "tpe":
+        yield from examples(sweep)
+        yield from _random(sweep, sweep.search.trials or 0)[:TRIED_DRAWS]
+    else:
+        yield from points(sweep)
 
 
-def _random_sample(sweep: SweepConfig) -> list[Point]:
-    return [suggest(Draws(sweep.search.seed, number), sweep) for number in range(TRIED_DRAWS)]
+def _ends(space: Mapping[str, Domain]) -> list[Params]:
+    """The ends of every domain, one domain after the other, while all others stay at their first."""
+    probes = {key: domain.probes(key) for key, domain in sorted(space.items())}
+    usual = {name: value for parts in probes.values() for name, value in parts[0].items()}
+    return [usual | part for parts in probes.values() for part in parts] or [usual]
+
+
+def _decides_about_targets(key: str) -> bool:
+    """Whether a key is one of those, lies below it, or holds it."""
+    return any(f"{key}.".startswith(f"{own}.") or f"{own}.".startswith(f"{key}.") for own in _TARGETS)
 
 
 def _without_idle_experts(config: RunConfig) -> RunConfig:

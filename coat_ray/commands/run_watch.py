@@ -19,6 +19,8 @@ ENDED = ("done", "failed", "stopped")
 WAITING = ("queued", "starting")
 """Nothing is logged then, and every request counts against the tenant's rate."""
 
+LOG_LINES, NO_LOG = 1000, 404
+
 
 def watch(client: Client, run_id: str, show: Callable[[str], None]) -> int:
     """Show state and progress until the run ends; gives the exit code: 0 done, 1 failed or stopped, 130 on Ctrl-C.
@@ -31,8 +33,11 @@ def watch(client: Client, run_id: str, show: Callable[[str], None]) -> int:
     except KeyboardInterrupt:
         show(f"run {run_id} goes on; `coat runs watch {run_id}` watches it again, `coat runs stop {run_id}` ends it")
         return INTERRUPTED
-    for model in (run["result"] or {}).get("models", ()):
+    result = run["result"] or {}
+    for model in result.get("models", ()):
         show(f"model {model}: `coat models show {model}` has its record")
+    if "folder" in result:
+        show(f"`coat runs report {run_id}` gets the report")
     return DONE if run["state"] == "done" else FAILED
 
 
@@ -54,6 +59,7 @@ class _Watched:
         self.client, self.place, self.show = client, f"/runs/{part(run_id)}", show
         self.said = ""
         self.seen: dict[str, int] = {}
+        self.printed: set[str] = set()
         self.answered = time.monotonic()
 
     def to_its_end(self) -> dict[str, Any]:
@@ -65,11 +71,24 @@ class _Watched:
                 if run["state"] in ENDED:
                     return run
                 self.answered = time.monotonic()
+                if run["kind"] == "sweep" and run["state"] not in WAITING:
+                    self._show_log()
             except PlatformError as error:
                 if error.status not in (None, 429, 502, 503) or time.monotonic() - self.answered > SILENT_S:
                     raise
                 self._say(f"{error}; the run is not touched by this, asking again")
             time.sleep(LOOK_EVERY_S)
+
+    def _show_log(self) -> None:
+        """What a sweep prints, until it ends or the platform wants to be asked again; each line once."""
+        try:
+            for line in self.client.stream(f"{self.place}/logs", tail=LOG_LINES, follow="true"):
+                if line not in self.printed:
+                    self.show(line)
+                self.printed.add(line)
+        except PlatformError as error:
+            if error.status != NO_LOG:
+                raise
 
     def _show_news(self, run: dict[str, Any]) -> None:
         """State before progress, but an end after it. Of what was logged before the first look, the newest line."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coat_ray.commands.output import AsJson, show_json, show_rows
+from coat_ray.commands.output import AsJson, place, show_json, show_rows
 
 if TYPE_CHECKING:
     from coat_ray.client import Client
     from coat_ray.commands.run_view import Shown
-    from coat_ray.config import RunConfig
+    from coat_ray.config import RunConfig, SweepConfig
     from coat_ray.registry.runs import RunRegistry
 
 app = typer.Typer(no_args_is_help=True, help="Runs and their results.")
@@ -111,6 +111,22 @@ def logs(
 
 
 @app.command()
+def report(
+    run_id: RunId,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: ID.html.")] = None,
+) -> None:
+    """Get the report of a sweep that is done: one page that opens without network."""
+    from coat_ray.client import Client, part  # noqa: PLC0415 - `coat --help` must be instant
+    from coat_ray.storage import atomic_write  # noqa: PLC0415
+
+    page = Client.required().get(f"/sweeps/{part(run_id)}/report")
+    file = output or Path(f"{run_id}.html")
+    atomic_write(file, page)
+    typer.echo(f"report: {file}")
+
+
+@app.command()
 def stop(run_id: RunId) -> None:
     """End a waiting run; ask a running one to write a checkpoint and end."""
     from coat_ray.client import Client, part  # noqa: PLC0415 - `coat --help` must be instant
@@ -121,18 +137,18 @@ def stop(run_id: RunId) -> None:
 
 def submit_and_watch(
     client: Client,
-    config: RunConfig,
+    config: RunConfig | SweepConfig,
     priority: int,
     key: str,
     show: Callable[[str], None] = typer.echo,
     *,
     tenant: str | None = None,
 ) -> int:
-    """Queue a run on the platform and follow it; gives the exit code of ``watch``.
+    """Queue a run or a sweep on the platform and follow it; gives the exit code of ``watch``.
 
     Args:
         client: the platform.
-        config: validated already, so that what is wrong is said before anything is sent.
+        config: validated already, so that what is wrong is said before anything is sent; a sweep's run is not a file.
         priority: within the tenant; higher goes first.
         key: the Idempotency-Key, made once for one command: a call that is sent again makes no second run.
         show: takes lines.
@@ -141,12 +157,12 @@ def submit_and_watch(
     Raises:
         PlatformError: refused, with the sentence of the denial, or no answer.
     """
-    from coat_ray.client import part  # noqa: PLC0415 - `coat --help` must be instant
-    from coat_ray.commands.run_watch import watch as follow  # noqa: PLC0415
+    from coat_ray.commands.run_watch import watch as follow  # noqa: PLC0415 - `coat --help` must be instant
+    from coat_ray.config import RunConfig  # noqa: PLC0415
 
-    place = f"/runs?tenant={part(tenant)}" if tenant else "/runs"
-    body = {"config": config.model_dump(mode="json"), "priority": priority}
-    run = client.post(place, body, idempotency_key=key)
+    path, unset = ("/runs", False) if isinstance(config, RunConfig) else ("/sweeps", True)
+    body = {"config": config.model_dump(mode="json", exclude_unset=unset), "priority": priority}
+    run = client.post(place(path, tenant), body, idempotency_key=key)
     return follow(client, run["id"], show)
 
 
@@ -169,7 +185,9 @@ def _of_platform(client: Client, run_id: str) -> tuple[dict[str, Any], list[Show
         "wants": f"{run['resources']['cpus']:g} CPUs, {run['resources']['gpus']:g} GPUs",
         "came out": ", ".join(result.get("models", ())) or "-",
     }
-    steps = total_steps(run["config"])
+    if run["kind"] == "sweep":
+        facts["came out"] = f"`coat runs report {run_id}` gets the report" if result else "-"
+    steps = 0 if run["kind"] == "sweep" else total_steps(run["config"])
     return run, [Shown(f"{run_id} {arm}".removesuffix(" -"), arm, facts, steps, logged) for arm, logged in rows.items()]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Protocol
@@ -46,9 +47,9 @@ class _Range(Section):
     points: int | None = Field(None, ge=2, description="grid search: so many values, evenly spaced on the scale")
 
     @property
+    @abstractmethod
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest value."""
-        raise NotImplementedError
 
     @property
     def has_grid(self) -> bool:
@@ -223,8 +224,12 @@ class Simplex(Section):
         return {name: float(f"{share:.{DIGITS}g}") for name, share in params.items()}
 
     def grid(self, key: str) -> list[Params]:
-        """None."""
-        raise NotImplementedError
+        """None.
+
+        Raises:
+            ValueError: always; ``has_grid`` says so beforehand.
+        """
+        raise ValueError(f"{key}: a simplex has no grid: search it with random or tpe")
 
     def probes(self, key: str) -> list[Params]:
         """Values that show whether the configuration takes the domain: equal shares."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,27 +20,29 @@ _LOOKUP = re.compile(r"\$\{(?![A-Za-z0-9_.-]+\})")
 """Every ``${`` that does not stand before a plain key and its bracket: resolvers, and whatever could become one."""
 
 
-def load_config(path: Path | str, model: type[SectionT], overrides: list[str] | None = None) -> SectionT:
-    """Read a YAML file, apply ``key.sub=value`` overrides and validate.
+def load_config(
+    source: Path | str | Mapping[str, Any], model: type[SectionT], overrides: list[str] | None = None
+) -> SectionT:
+    """Read a YAML file, or take what one would hold, apply ``key.sub=value`` overrides and validate.
 
     Raises:
         ConfigError: file missing, not YAML, unknown key (with its nearest neighbour), or a value out of range.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"no configuration file at {path}")
+    origin = "the configuration" if isinstance(source, Mapping) else str(source)
+    if not isinstance(source, Mapping) and not Path(source).is_file():
+        raise ConfigError(f"no configuration file at {source}")
     try:
-        tree = OmegaConf.load(path)
-        _refuse_lookups(OmegaConf.to_container(tree), str(path))
+        tree = OmegaConf.create(dict(source)) if isinstance(source, Mapping) else OmegaConf.load(source)
+        _refuse_lookups(OmegaConf.to_container(tree), origin)
         for override in overrides or []:
             _override(tree, override)
         data = OmegaConf.to_container(tree, resolve=True)
-        _refuse_lookups(data, str(path))  # put together from parts, it would be looked up where this is read again
+        _refuse_lookups(data, origin)  # put together from parts, it would be looked up where this is read again
     except ConfigError:
         raise
     except (OmegaConfBaseException, YAMLError, ValueError, TypeError, OSError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return validate(data, model, origin=str(path))
+        raise ConfigError(f"{origin}: {error}") from error
+    return validate(data, model, origin=origin)
 
 
 def _override(tree: Any, override: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from coat_ray.config.domains import Domain, check_shape
 from coat_ray.config.section import Section, suggest
@@ -153,7 +153,9 @@ class SweepConfig(Section):
     """A space or named variants of a run, how to search it, and what counts."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
-    run: str = Field(description="YAML of the run that is varied, from the folder where the sweep starts")
+    run: str | dict[str, JsonValue] = Field(
+        description="the run that is varied: a YAML file, from the folder where the sweep starts, or what one would hold"
+    )
     set: tuple[str, ...] = Field((), description="key.sub=value for every trial")
     space: dict[str, Domain] | None = Field(None, min_length=1, description="dotted key of the run -> domain")
     variants: tuple[VariantConfig, ...] | None = Field(None, min_length=1)
@@ -162,6 +164,11 @@ class SweepConfig(Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     stopping: StoppingConfig = StoppingConfig()
     resources: SweepResources = SweepResources()
+
+    @property
+    def run_name(self) -> str:
+        """What the run that is varied is called in a sentence."""
+        return self.run if isinstance(self.run, str) else "its run"
 
     @field_validator("space", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.keys import create_key, revoke_key
 from coat_ray.tenancy.ledger import Ledger
+from coat_ray.tenancy.ledger_tables import RunState
 from coat_ray.tenancy.quotas import Quota
 from coat_ray.tenancy.roles import PLATFORM, Role
 from coat_ray.tenancy.scheduling.demand import Resources
@@ -24,6 +25,8 @@ from serve.access import Platform
 from serve.platform_api import build_app
 
 CONFIG = {"name": "trial", "stages": [{"name": "one", "steps": 2}], "resources": {"train_workers": 1}}
+
+SWEEP = {"name": "sweep", "run": CONFIG, "space": {"optim.lr": {"choice": [0.1, 0.01]}}}
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,19 @@ class World:
         answer = self.ask("POST", "/runs", who, json={"config": CONFIG})
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
+
+    def swept(self) -> str:
+        """A sweep that is done, with its report."""
+        run = str(self.ask("POST", "/sweeps", json={"config": SWEEP}).json()["id"])
+        ledger = self.platform.ledger
+        ledger.tick()
+        lease = ledger.lease_of(run)
+        assert lease is not None
+        ledger.release(run, lease.token, RunState.DONE, result={"folder": "sweep-1"})
+        page = self.platform.storage.tenant("speech").root / "sweeps" / "sweep-1" / "report.html"
+        page.parent.mkdir(parents=True)
+        page.write_text("<p>the report</p>")
+        return run
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from coat_ray.tenancy.tables import Outcome
 from coat_ray.tenancy.tenants import create_tenant
 from serve.platform_api import PREFIX
 from tests.serve.archives import corpus, zipped
-from tests.serve.conftest import CONFIG, World
+from tests.serve.conftest import CONFIG, SWEEP, World
 from tests.serve.trained import add_model
 
 NOBODY = ("none", "malformed", "expired", "revoked")
@@ -41,6 +41,8 @@ ROUTES: dict[tuple[str, str], tuple[dict[str, Any] | bytes | None, dict[str, int
     ("POST", "/runs/{run_id}/stop"): (None, STOP),
     ("GET", "/runs/{run_id}/metrics"): (None, READ),
     ("GET", "/runs/{run_id}/logs"): (None, READ),
+    ("POST", "/sweeps"): ({"config": SWEEP}, SUBMIT),
+    ("GET", "/sweeps/{run_id}/report"): (None, READ),
     ("POST", "/leases"): ({"config": CONFIG}, SUBMIT),
     ("GET", "/leases/{run_id}"): (None, STOP),
     ("POST", "/leases/{run_id}/heartbeat"): (TOKEN, LOST),
@@ -102,6 +104,8 @@ def sent(body: dict[str, Any] | bytes | None) -> dict[str, Any]:
 def furnish(world: World, path: str) -> dict[str, str]:
     """What a path names, all of tenant speech: a run, and where they are asked for a corpus, a model, a share."""
     names = {"run_id": world.submit(), "name": "speech", "key_id": world.ids["viewer"]}
+    if path.startswith("/sweeps"):
+        names["run_id"] = world.swept()
     if path.startswith("/corpora"):
         assert world.ask("PUT", "/corpora/clips", **sent(ARCHIVE)).status_code == 201
         home = world.platform.storage.tenant("speech")
