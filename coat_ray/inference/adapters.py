@@ -139,19 +139,20 @@ class AdapterPool:
         return self._backbone.lm_head.weight.device
 
     def _load(self, source: AdapterSource) -> Adapter:
-        """Read an adapter and put it on the base once there is room."""
+        """Put an adapter on the base once there is room; its weights are read after that."""
+        weights_file = source.folder / "adapter_model.safetensors"
         try:
+            self._make_room(_weight_bytes(weights_file))
             config = LoraConfig.from_pretrained(str(source.folder))
-            tensors = load_file(source.folder / "adapter_model.safetensors")
+            tensors = load_file(weights_file)
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise AdapterRefused(f"{source.key}: its files are missing or damaged") from error
         weights = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
         found = [name for name in weights if name.endswith(_ROWS)]
         rows = weights.pop(found[0]) if found else None
+        slot = next(self._slots)
         try:
             self._check_rows(source, config, rows)
-            self._make_room(sum(t.nbytes for t in weights.values()))
-            slot = next(self._slots)
             nbytes = self.mixer.add(slot, config, weights)
         except AdapterRefused as refused:
             raise AdapterRefused(f"{source.key}: {refused}") from refused
@@ -171,8 +172,8 @@ class AdapterPool:
         trained = config.trainable_token_indices
         if trained != {"embed_tokens": ids}:
             raise AdapterRefused(f"it trained the token rows {trained}, and this base has its block's at {ids}")
-        if rows.shape != (len(ids), self._backbone.hidden_size):
-            raise AdapterRefused(f"its token rows have shape {tuple(rows.shape)}")
+        if rows.shape != (len(ids), self._backbone.hidden_size) or not rows.isfinite().all():
+            raise AdapterRefused(f"its token rows have shape {tuple(rows.shape)}, or values that are not finite")
 
     def _make_room(self, nbytes: int) -> None:
         """Evict until *nbytes* fit."""
@@ -196,3 +197,10 @@ class AdapterPool:
                 del self._adapters[key]
                 self.evictions += 1
                 logger.info("evicted adapter %s", key)
+
+
+def _weight_bytes(file: Path) -> int:
+    """Bytes of the tensors in a safetensors file: what stands behind its header."""
+    with file.open("rb") as opened:
+        header = int.from_bytes(opened.read(8), "little")
+    return file.stat().st_size - 8 - header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from coat_ray.inference.errors import RequestRefused
+from coat_ray.registry.model_records import ModelRecord
 from coat_ray.storage import DEFAULT_TENANT
 
 MOST_STOPS = 16
@@ -78,6 +80,15 @@ class AdapterSource:
     key: str
     folder: Path
     base: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, record: ModelRecord, folder: Path) -> AdapterSource:
+        """A version in the registry, whose adapter lies in *folder*; the same for every tenant that may use it.
+
+        The digest of the place is in the key because two tenants may call two models by one name.
+        """
+        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        return cls(f"{record.name}@{record.version}-{place}", folder, record.base)
 
 
 @dataclass(frozen=True)

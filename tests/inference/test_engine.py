@@ -1,6 +1,7 @@
 """The engine takes requests from any thread, bounds what waits, lets go of what nobody wants, and stops in order."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_a_listener_that_fails_cancels_its_own_request_only(engine, shelf):
     with pytest.raises(RequestCancelled):
         gone.result(120)
     assert list(stays.result(120).tokens) == shelf.alone(None, 0)
+
+
+def test_many_threads_may_ask_at_once(engine, shelf):
+    def ask_and_wait(i: int) -> list[int]:
+        return list(engine.submit(ask(shelf.sources[i], i, max_tokens=4)).result(120).tokens)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask_and_wait, range(8)))
+    assert answers == [shelf.alone(i, i)[:4] for i in range(8)]
 
 
 def test_draining_answers_what_is_there_and_takes_no_more(open_engine, shelf):
