@@ -155,7 +155,14 @@ def test_what_a_user_can_mend_is_one_sentence_and_leaves_nothing(coat, coat_home
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["runs", "show"], ["runs", "list", "--jsn"], ["evaluate", EMBEDDED]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["runs", "show"],
+        ["runs", "list", "--jsn"],
+        ["evaluate", EMBEDDED],
+        ["evaluate", EMBEDDED, "--model", "base", "--block", "gone"],
+    ],
 )
 def test_wrong_usage_is_exit_code_two(coat, arguments):
     code, _, err = coat(*arguments)

@@ -24,6 +24,7 @@ CONDITIONS: dict[str, BlockTreatment] = {
     "tokens untrained": BlockTreatment.UNTRAINED,
     "block shuffled": BlockTreatment.SHUFFLED,
     "another clip's block": BlockTreatment.EXCHANGED,
+    "audio hidden from the answer": BlockTreatment.ALONE,
 }
 
 

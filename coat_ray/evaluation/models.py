@@ -31,6 +31,7 @@ def evaluate_models(
     storage: Storage,
     *,
     split: str = "test",
+    treatment: str = "trained",
     open_model: Callable[[str], Generator] | None = None,
 ) -> list[Evaluation]:
     """Evaluate models one after the other, with a progress bar; an interrupted evaluation continues.
@@ -40,7 +41,8 @@ def evaluate_models(
         config: whose corpus is asked, with the limits of its section ``evaluation``; its backbone is ``base``.
         storage: where the corpus is unpacked, models are registered and answers are kept.
         split: train, validation or test.
-        open_model: loads one model; default: from the registry.
+        treatment: how the block of every model that has one is treated, as ``BlockTreatment`` names it.
+        open_model: loads one model; default: from the registry, treated so.
 
     Raises:
         EvaluationError: no model, the same one twice, no such split, or an evaluation that cannot go on.
@@ -49,7 +51,7 @@ def evaluate_models(
     """
     registry = ModelRegistry(storage)
     _check(names, split, registry if open_model is None else None)
-    open_model = open_model or (lambda name: open_generator(name, config.backbone, registry))
+    open_model = open_model or (lambda name: open_generator(name, config.backbone, registry, treatment))
     manifest = read_manifest(corpus_folder(config.corpus.name, storage) / f"{split}.jsonl")
     folder = storage.root / "evaluations" / DEFAULT_TENANT / f"{split}-{manifest.fingerprint[:12]}"
     evaluations = []
@@ -70,11 +72,14 @@ def evaluate_models(
     return evaluations
 
 
-def open_generator(name: str, backbone: BackboneConfig, registry: ModelRegistry) -> Generator:
-    """Load a model by name and answer with it as it was trained."""
-    from coat_ray.model.opening import open_model  # noqa: PLC0415 - heavy, and not needed to refuse a name
+def open_generator(
+    name: str, backbone: BackboneConfig, registry: ModelRegistry, treatment: str = "trained"
+) -> Generator:
+    """Load a model by name and answer with it, its block treated so."""
+    from coat_ray.model.interventions import BlockTreatment  # noqa: PLC0415 - heavy, and not needed to refuse a name
+    from coat_ray.model.opening import open_model  # noqa: PLC0415
 
-    return open_model(name, backbone, registry).generator()
+    return open_model(name, backbone, registry).generator(BlockTreatment(treatment))
 
 
 def _check(names: Sequence[str], split: str, registry: ModelRegistry | None) -> None:

@@ -122,11 +122,15 @@ class Generator:
         if self.block and self.treatment is BlockTreatment.UNTRAINED:
             x_BSD = self._empty_block(x_BSD, prompts.ids_BS)
         move = MOVES.get(self.treatment) if self.block else None
-        if move is None:
+        alone = self.block and self.treatment is BlockTreatment.ALONE
+        if move is None and not alone:
             return self.backbone.decode(x_BSD, prompts.mask_BS, cache, prompts.positions_BS)
         body = self.backbone.decode(x_BSD[:, :-1], prompts.mask_BS[:, :-1], cache, prompts.positions_BS[:, :-1])
-        rotary = self.backbone.language_model.rotary_emb
-        move(cache, prompts.think_BS[:, :-1], prompts.positions_BS[:, :-1], rotary)
+        if alone:
+            prompts.mask_BS = prompts.mask_BS * ~prompts.audio_BS
+        if move is not None:
+            rotary = self.backbone.language_model.rotary_emb
+            move(cache, prompts.think_BS[:, :-1], prompts.positions_BS[:, :-1], rotary)
         last = self.backbone.decode(x_BSD[:, -1:], prompts.mask_BS, cache, prompts.positions_BS[:, -1:])
         return torch.cat([body, last], dim=1)
 

@@ -23,6 +23,8 @@ class BlockTreatment(StrEnum):
     """Computed as trained, then its positions are permuted in time before the answer reads them."""
     EXCHANGED = "exchanged"
     """Computed as trained, then the answer reads the block of another question of its batch."""
+    ALONE = "alone"
+    """Computed as trained, then the answer reads the block and the text, but none of the audio tokens."""
 
 
 def untrained_rows(weight_VD: Tensor, ids: list[int], seed: int = 0) -> Tensor:

@@ -1,5 +1,7 @@
 """Answers come from the model with its block in place, whatever the batch, and the block can be taken away."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -117,7 +119,7 @@ def _first_layer(cache: DynamicCache) -> tuple[torch.Tensor, torch.Tensor]:
     return cache.layers[0].keys, cache.layers[0].values
 
 
-@pytest.mark.parametrize("treatment", [BlockTreatment.UNTRAINED, BlockTreatment.SHUFFLED])
+@pytest.mark.parametrize("treatment", [BlockTreatment.UNTRAINED, BlockTreatment.SHUFFLED, BlockTreatment.ALONE])
 def test_a_treated_block_changes_what_the_answer_reads(backbone, clips, treatment):
     def last_state(how: BlockTreatment) -> torch.Tensor:
         generator = Generator(backbone, block=True, treatment=how)
@@ -130,6 +132,34 @@ def test_a_treated_block_changes_what_the_answer_reads(backbone, clips, treatmen
 
     plain, treated = last_state(BlockTreatment.TRAINED), last_state(treatment)
     assert (plain - treated).norm() / plain.norm() > 1e-4
+
+
+def test_an_answer_that_reads_the_block_alone_does_not_read_the_audio(backbone, clips):
+    """What stands at the audio's positions once the block is computed makes no difference to it."""
+
+    def answered(scramble: bool, how: BlockTreatment) -> torch.Tensor:
+        generator = Generator(backbone, block=True, treatment=how)
+        seen = []
+        decode = backbone.decode
+
+        def watched(x_BSD, mask_BS, cache, positions_BS):
+            if x_BSD.shape[1] == 1 and scramble:
+                audio = generator.front.encode_row(QUESTION, [length], block=True, with_response=False).audio
+                at = torch.tensor(audio).nonzero().squeeze(-1)
+                for layer in cache.layers:
+                    layer.keys[:, :, at] += 5.0
+                    layer.values[:, :, at] -= 5.0
+            seen.append(decode(x_BSD, mask_BS, cache, positions_BS))
+            return seen[-1]
+
+        length = generator.front.audio_length(len(clips[0]))
+        with mock.patch.object(backbone, "decode", watched):
+            generator.generate([QUESTION], [clips[:1]], 1)
+        return seen[-1][:, -1]
+
+    alone = answered(False, BlockTreatment.ALONE)
+    torch.testing.assert_close(answered(True, BlockTreatment.ALONE), alone)
+    assert (answered(True, BlockTreatment.SHUFFLED) - answered(False, BlockTreatment.SHUFFLED)).norm() > 0.1
 
 
 def test_untrained_rows_are_like_rows_of_the_vocabulary_and_fixed_by_the_seed():
