@@ -1,4 +1,4 @@
-"""Both sides of a sweep's overhead, on a Ray that runs: ``python benchmarks/sweep_sides.py SWEEP.yaml ANSWER.json``."""
+"""Both sides of a sweep's overhead, on a Ray that runs: ``python -m benchmarks.sweep_sides SWEEP.yaml ANSWER.json``."""
 
 from __future__ import annotations
 

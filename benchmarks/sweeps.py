@@ -132,7 +132,7 @@ def overhead(folder: Path, options: Options) -> list[Line]:
     """Seconds of the same trials through Tune and by hand, without the start of Ray."""
     sweep = Sweep(folder / "overhead", Options(OVERHEAD_TRIALS, options.steps))
     answer = folder / "overhead.json"
-    command = sweep.command("benchmarks/sweep_sides.py", str(sweep.file), str(answer))
+    command = sweep.command("-m", "benchmarks.sweep_sides", str(sweep.file), str(answer))
     environment = sweep.environment | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
