@@ -22,7 +22,7 @@ from coat_ray.inference.requests import AdapterSource, Request
 from coat_ray.inference.row import Row
 from coat_ray.inference.runner import Runner
 from coat_ray.model.backbones import load_backbone
-from coat_ray.model.backbones.base import Backbone
+from coat_ray.model.backbones.base import Backbone, FrontEnd
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,11 @@ class Engine:
     def unpin(self, key: str) -> None:
         """Let a pinned adapter be evicted again."""
         self._call(lambda: self._runner.pool.unpin(key))
+
+    @property
+    def front(self) -> FrontEnd:
+        """The base's front end: the rate that clips must have, and how much of them is heard."""
+        return self._runner.backbone.front
 
     @property
     def alive(self) -> bool:

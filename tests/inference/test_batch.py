@@ -1,10 +1,17 @@
 """Whatever runs beside it, a request is answered as if it ran alone."""
 
-import pytest
+import copy
 
+import pytest
+import torch
+
+from coat_ray.inference.batch import RunningBatch
+from coat_ray.inference.handle import Handle
+from coat_ray.inference.limits import EngineLimits
 from coat_ray.inference.requests import Mode
+from coat_ray.inference.runner import Runner
 from tests.inference.conftest import MAX_TOKENS, RANKS
-from tests.inference.made import ask
+from tests.inference.made import CONFIG, ask, clip
 from tests.inference.steps import Steps
 
 
@@ -24,6 +31,24 @@ def test_adapters_of_every_rank_and_the_base_answer_in_one_batch_as_they_do_alon
     assert list(first.result().tokens) == shelf.alone(None, 0)[:3]
     assert steps.most_rows >= len(order)
     assert len({tuple(answer) for answer in answers}) > len(RANKS)  # else the adapters might as well be one
+
+
+@torch.inference_mode()
+def test_logits_are_those_of_pefts_own_layers_even_where_an_answer_holds_a_block_token(shelf):
+    runner = Runner(copy.deepcopy(shelf.base), CONFIG, EngineLimits())
+    rows = [runner.row(ask(shelf.sources[i], i), Handle()) for i in (7, 2)]
+    for row in rows:
+        runner.equip(row)
+    batch, _ = RunningBatch.prefill(runner.backbone, runner.pool.mixer, rows, runner.hearing.hear(rows))
+    think = shelf.base.front.block_ids.think
+    logits = batch.step([think, think])
+    for found, row, i in zip(logits, rows, (7, 2), strict=True):
+        backbone = shelf.models[i].backbone
+        ids = torch.tensor([[*row.prompt.layout.input_ids, think]])
+        audio = torch.tensor([[*row.prompt.layout.audio, False]])
+        z_audio = backbone.encode_audio(backbone.front.features([clip(i)]))
+        hidden = backbone.decode(backbone.embed(ids, audio, z_audio), torch.ones_like(ids))
+        torch.testing.assert_close(found, backbone.lm_head(hidden[0, -1]), rtol=1e-4, atol=1e-4)
 
 
 def test_joining_and_leaving_a_running_batch_changes_no_answer(engine, shelf):
