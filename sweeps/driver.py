@@ -9,16 +9,13 @@ import argparse
 import functools
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from coat_ray.cluster import connect
-from coat_ray.config import ConfigError, RunConfig, SweepConfig, load_config
-from coat_ray.corpus.builtin import corpus_folder
-from coat_ray.corpus.manifest import read_manifest
+from coat_ray.config import RunConfig, SweepConfig, load_config
 from coat_ray.entry import as_job
 from coat_ray.leasing.keeper import Held, giving_way
 from coat_ray.leasing.turns import in_turn
@@ -29,13 +26,11 @@ from sweeps.estimates import points_of
 from sweeps.record import TRIALS, Objective, SweepRecord, read_record, write_record
 from sweeps.report import write_report
 from sweeps.results import TrialResult, write_results
-from sweeps.spaces import apply, check, points
+from sweeps.spaces import check
 from sweeps.tables import terminal_table
 
 if TYPE_CHECKING:
-    from sweeps.trial import Ready, Trial
-
-NO_TEACHERS = ""
+    from sweeps.search import Trials
 
 
 def main() -> None:
@@ -51,14 +46,14 @@ def main() -> None:
 
 def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str) -> Path:
     """Try every point on the configuration, make the targets, train all trials, report; gives the report's page."""
-    if sweep.search.algorithm == "tpe":
-        raise ConfigError("search.algorithm=tpe is declared and not run yet: use random")
+    from sweeps.search import trials_of  # noqa: PLC0415 - brings torch
+
     base = check(sweep)
-    trials = trials_of(sweep)
     folder = storage.root / "sweeps" / f"{sweep.name}-{fingerprint(_identity(sweep, base))[:8]}"
     write_record(folder, SweepRecord(command=command, commit=git_label(), sweep=sweep), base)
-    console.print(f"sweep {sweep.name}: {len(trials)} trials, {sweep.resources.concurrency} at a time, in {folder}")
-    largest = max((trial.config for trial in trials), key=lambda config: config.resources.train_workers)
+    trials = trials_of(sweep, folder)
+    console.print(f"sweep {sweep.name}: {trials.count} trials, {sweep.resources.concurrency} at a time, in {folder}")
+    largest = max((trial.config for trial in trials.examples), key=lambda config: config.resources.train_workers)
 
     def work(held: Held) -> list[TrialResult]:
         with giving_way(held.give_way):
@@ -74,81 +69,21 @@ def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str)
     return page
 
 
-def trials_of(sweep: SweepConfig) -> list[Trial]:
-    """All trials that are known beforehand, point by point and seed by seed."""
-    from sweeps.trial import Trial  # noqa: PLC0415 - brings torch
-
-    found = []
-    for point in points(sweep):
-        for seed in point.seeds(sweep):
-            config = apply(sweep, point, seed)
-            config = config.model_copy(
-                update={
-                    "evaluation": config.evaluation.model_copy(
-                        update={"max_rows_per_task": sweep.objective.rows_per_task}
-                    )
-                }
-            )
-            steps = config.total_steps if point.train else 0
-            rungs = (*sweep.stopping.steps(steps), steps) if point.train else (0,)
-            found.append(
-                Trial(
-                    name=point.trial(seed),
-                    point=point.id,
-                    variant=point.variant,
-                    params=point.params,
-                    seed=seed,
-                    config=config,
-                    rungs=rungs,
-                    metric=sweep.objective.metric,
-                    split=sweep.objective.split,
-                    train=point.train,
-                )
-            )
-    return found
-
-
 def _tuned(
-    sweep: SweepConfig, trials: Sequence[Trial], storage: Storage, folder: Path, console: Console, *, held: Held
+    sweep: SweepConfig, trials: Trials, storage: Storage, folder: Path, console: Console, *, held: Held
 ) -> list[TrialResult]:
     # Ray reads its environment when it is imported, and connect() sets it: nothing above may import Ray.
     with connect(dashboard=True):
         from sweeps.places import SharedPlaces  # noqa: PLC0415
+        from sweeps.targets import make_targets  # noqa: PLC0415
         from sweeps.tuning import Work, tune_trials  # noqa: PLC0415
 
-        ready = _prepared(trials, storage, console)
-        told = _Progress(len(trials), Objective.of(sweep.objective), console)
+        targets = make_targets(trials.examples, storage, console)
+        told = _Progress(trials.count, Objective.of(sweep.objective), console)
         most, places = sweep.resources.concurrency, SharedPlaces(1)
-        work = Work(trials, ready, storage, folder, places)
+        work = Work(trials, targets, storage, folder, places)
         with follow_leases(held, most, told.unfinished, places.resize):
             return tune_trials(work, most, sweep.objective, sweep.stopping, told.ended)
-
-
-def _prepared(trials: Sequence[Trial], storage: Storage, console: Console) -> Mapping[str, Ready]:
-    """Targets of all trials, each kind made once; by the name of the trial. All leave out the same rows."""
-    from coat_ray.targets.corpus import encode_run, rows_to_skip  # noqa: PLC0415
-    from coat_ray.targets.report import LineProgress  # noqa: PLC0415
-    from coat_ray.targets.store import TargetStore  # noqa: PLC0415
-    from coat_ray.training.run import TRAIN_SPLIT  # noqa: PLC0415
-    from sweeps.trial import Ready  # noqa: PLC0415
-
-    datasets: dict[str, dict[str, str]] = {}
-    skip: set[str] = set()
-    for trial in trials:
-        config, key = trial.config, _teachers(trial)
-        if key not in datasets and key != NO_TEACHERS:
-            corpus = corpus_folder(config.corpus.name, storage)
-            report = encode_run(config, corpus, TargetStore(storage.targets), LineProgress(console))
-            datasets[key] = report.fingerprints
-            skip |= set(rows_to_skip(read_manifest(corpus / TRAIN_SPLIT), report))
-    return {trial.name: Ready(datasets.get(_teachers(trial), {}), sorted(skip)) for trial in trials}
-
-
-def _teachers(trial: Trial) -> str:
-    """Names the targets that a trial needs."""
-    if not trial.train or trial.config.arms == ("sft",) or not trial.config.experts:
-        return NO_TEACHERS
-    return fingerprint({"experts": trial.config.model_dump(mode="json")["experts"], "corpus": trial.config.corpus.name})
 
 
 class _Progress:

@@ -25,6 +25,8 @@ class Findings:
     ladder: Sequence[PointResult]
     """Declared variants in their order; empty where there are fewer than two."""
     best: PointResult | None
+    front: Sequence[PointResult]
+    """Points that no other beats in both score and time of a step; empty where that time is no objective."""
     importances: Sequence[Importance]
     objective: Objective
 
@@ -39,6 +41,7 @@ def find(results: Sequence[TrialResult], objective: Objective, variants: Sequenc
         points=points,
         ladder=declared if len(declared) > 1 else (),
         best=best_point(points, objective),
+        front=pareto_front(points, objective) if objective.cost else (),
         importances=importances(drawn, objective),
         objective=objective,
     )
@@ -52,6 +55,9 @@ def sections(found: Findings, pictures: Mapping[str, drawing.Picture]) -> list[S
         Section("Best", [*best_says(found), *([] if drawing.can_draw() else [NO_PICTURES])]),
         Section("Points, best first", (), tables.points_table(points, objective), pictures.get("scores")),
     ]
+    if found.front:
+        table = tables.front_table(found.front, objective)
+        parts.append(Section(table.title, _front_says(found), table, pictures.get("cost")))
     if found.ladder:
         table = tables.ladder_table(found.ladder, objective)
         parts.append(Section(table.title, tables.ladder_says(found.ladder, objective), table))
@@ -65,7 +71,7 @@ def sections(found: Findings, pictures: Mapping[str, drawing.Picture]) -> list[S
         num_points = sum(point.variant is None and point.estimate is not None for point in points)
         table = tables.importance_table(found.importances, num_points)
         parts.append(Section(table.title, (), table, pictures.get("importance")))
-    parts.append(Section("Cost", _cost_says(found), tables.cost_table(results), pictures.get("cost")))
+    parts.append(Section("Cost", (), tables.cost_table(results), None if found.front else pictures.get("cost")))
     if failed := [f"{trial.trial}: {trial.reason or 'no reason was kept'}" for trial in results if _is_failed(trial)]:
         parts.append(Section("Failed trials", failed))
     return [*parts, Section("All trials", (), tables.trials_table(results, objective), folded=True)]
@@ -91,6 +97,8 @@ def best_says(found: Findings) -> list[str]:
         cell = tables.score_cell(point.estimate, objective)
         why = "is not trained" if point.untrained else f"has fewer finished seeds ({len(point.finished)})"
         said.append(f"{point.label} looks better with {cell}, but {why}.")
+    if found.front:
+        said.append(f"{BEST} has the best score, whatever its steps cost: what a shorter step costs in score is below.")
     seed = chosen(best).seed
     return [*said, f"{BEST} is its configuration with seed {seed}: python jobs/train.py --config {BEST}"]
 
@@ -117,12 +125,12 @@ def chosen(best: PointResult) -> TrialResult:
     return next(trial for trial in best.trials if trial.seed == seed)
 
 
-def _cost_says(found: Findings) -> list[str]:
-    front = pareto_front(found.points, found.objective) if found.objective.cost else []
-    if not front:
-        return []
-    names = ", ".join(f"{point.label} ({tables.number(point.step_seconds)} s)" for point in front)
-    return [f"No other point is better in both score and time of a step than any of: {names}."]
+def _front_says(found: Findings) -> list[str]:
+    timed = sum(bool(point.finished) and point.step_seconds is not None for point in found.points)
+    return [
+        f"Of {timed} points, {len(found.front)} are beaten by no other in both score and time of a step.",
+        "The time is the median over a trial's log, measured beside whatever else ran.",
+    ]
 
 
 def _is_failed(trial: TrialResult) -> bool:

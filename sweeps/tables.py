@@ -52,6 +52,16 @@ def terminal_table(points: Sequence[PointResult], objective: Objective, top: int
     return replace(table, rows=[tuple(escape(cell) for cell in row) for row in table.rows]).to_rich()
 
 
+def front_table(front: Sequence[PointResult], objective: Objective) -> Table:
+    """Points that no other beats in both score and time of a step, the shortest step first."""
+    rows = [
+        (point.label, number(point.step_seconds), score_cell(point.estimate, objective), settings(point))
+        for point in front
+    ]
+    columns = ("point", "step in s", f"{unit(objective)} [95 %]", "sets")
+    return Table("Score against time of a step (Pareto front)", columns, rows)
+
+
 def ladder_table(variants: Sequence[PointResult], objective: Objective) -> Table:
     """Declared variants in their order, each with its difference to the one before and to the first."""
     first = variants[0]

@@ -17,12 +17,15 @@ from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
 from coat_ray.config.sweep import ObjectiveConfig, StoppingConfig
 from coat_ray.storage import Storage
 from sweeps.places import SharedPlaces
 from sweeps.results import TrialResult
-from sweeps.trial import Ready, Setting, Trial, crashed, ended_early, keep_result, read_result, run_trial
+from sweeps.search import Search, Trials
+from sweeps.targets import Targets
+from sweeps.trial import Setting, Tell, Trial, crashed, ended_early, keep_result, read_result, run_trial
 
 OBJECTIVE, RUNG = "objective", "rung_time"
 MAX_CRASHES = 2
@@ -36,13 +39,13 @@ NO_CPU = {"CPU": 0.01}
 class Work:
     """What every trial needs besides itself."""
 
-    trials: Sequence[Trial]
-    ready: Mapping[str, Ready]
-    """By the name of the trial."""
+    trials: Trials
+    targets: Targets
     storage: Storage
     folder: Path
     places: SharedPlaces
     """Where those work that may."""
+    run: Callable[[Trial, Setting, Tell], None] = run_trial
 
     def home(self, trial: Trial) -> Path:
         """A trial's folder."""
@@ -60,27 +63,29 @@ def tune_trials(
 
     Ray must be running, with its dashboard: without it, Tune does not free what a trial held that was ended early.
     """
-    numbers = range(len(work.trials))
+    search, name = work.trials.search(), functools.partial(_name, work.trials)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(_run, work=work, reduction=stopping.reduction), NO_CPU),
-        param_space={"number": tune.grid_search(list(numbers))},
         tune_config=tune.TuneConfig(
+            search_alg=_Numbers(search),
+            num_samples=work.trials.count,
             max_concurrent_trials=concurrency,
-            scheduler=_scheduler(work.trials, objective, stopping),
-            trial_name_creator=functools.partial(_name, work.trials),
-            trial_dirname_creator=functools.partial(_name, work.trials),
+            scheduler=_scheduler(work.trials.examples, objective, stopping),
+            trial_name_creator=name,
+            trial_dirname_creator=name,
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(work.folder),
             failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
-            callbacks=[_Told(work, ended)],
+            callbacks=[_Told(work, search, ended)],
             verbose=0,
         ),
     )
     with _interrupts_raised():
         tuner.fit()
-    return [read_result(work.home(trial)) or crashed(trial, work.home(trial), "") for trial in work.trials]
+    trials = map(work.trials.trial, range(work.trials.count))
+    return [read_result(work.home(trial)) or crashed(trial, work.home(trial), "") for trial in trials]
 
 
 @contextmanager
@@ -100,14 +105,14 @@ def _interrupts_raised() -> Iterator[None]:
 
 def _run(config: Mapping[str, int], *, work: Work, reduction: int) -> None:
     """What Tune runs for a trial."""
-    trial = work.trials[config["number"]]
+    trial = work.trials.trial(config["number"])
 
     def tell(step: int, value: float) -> None:
         rung = list(trial.rungs).index(step)
         tune.report({OBJECTIVE: value, "step": step, RUNG: reduction**rung})
 
     place = functools.partial(work.places.held, trial.name)
-    run_trial(trial, Setting(work.ready[trial.name], work.storage, work.home(trial), place), tell)
+    work.run(trial, Setting(work.targets.of(trial), work.storage, work.home(trial), place), tell)
 
 
 def _scheduler(trials: Sequence[Trial], objective: ObjectiveConfig, stopping: StoppingConfig) -> TrialScheduler:
@@ -125,15 +130,39 @@ def _scheduler(trials: Sequence[Trial], objective: ObjectiveConfig, stopping: St
     )
 
 
-def _name(trials: Sequence[Trial], trial: Any) -> str:
-    return trials[trial.config["number"]].name
+def _name(trials: Trials, trial: Any) -> str:
+    return trials.trial(trial.config["number"]).name
+
+
+class _Numbers(Searcher):
+    """Gives Tune the numbers of the trials, each when the search has chosen what it tries."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self.search, self.begun = search, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as below."""
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, int]:  # noqa: ARG002
+        """The next trial."""
+        self.search.draw(self.begun)
+        self.begun += 1
+        return {"number": self.begun - 1}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: the search is told what the trial wrote down."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the search keeps what it chose."""
 
 
 class _Told(tune.Callback):
     """Says when a trial has ended, and writes down how where the trial itself could not."""
 
-    def __init__(self, work: Work, ended: Callable[[TrialResult], None]) -> None:
-        self.work, self.ended = work, ended
+    def __init__(self, work: Work, search: Search, ended: Callable[[TrialResult], None]) -> None:
+        self.work, self.search, self.ended = work, search, ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune keeps a copy for a restart of its own, and ours begins anew."""
@@ -141,21 +170,19 @@ class _Told(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """It ended by itself, or was ended because others were better."""
-        own, home = self._own(trial)
-        self._told(own, home, read_result(home) or ended_early(own, home))
+        self._told(trial.config["number"], ended_early)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """It raised an error, or its process died, more often than it may."""
-        own, home = self._own(trial)
-        self._told(own, home, read_result(home) or crashed(own, home, _last_line(trial)))
+        self._told(trial.config["number"], functools.partial(crashed, reason=_last_line(trial)))
 
-    def _own(self, trial: Any) -> tuple[Trial, Path]:
-        own = self.work.trials[trial.config["number"]]
-        return own, self.work.home(own)
-
-    def _told(self, own: Trial, home: Path, result: TrialResult) -> None:
-        self.work.places.leave(own.name)
+    def _told(self, number: int, otherwise: Callable[[Trial, Path], TrialResult]) -> None:
+        trial = self.work.trials.trial(number)
+        home = self.work.home(trial)
+        result = read_result(home) or otherwise(trial, home)
+        self.work.places.leave(trial.name)
         keep_result(home, result)
+        self.search.tell(number, result)
         self.ended(result)
 
 

@@ -177,6 +177,31 @@ def test_when_all_failed_there_is_no_best_and_none_of_an_earlier_report(tmp_path
     assert not (tmp_path / "best.yaml").exists()
 
 
+def test_a_trade_off_is_shown_as_its_front_and_the_best_is_the_best_score(tmp_path, record):
+    traded = {"objective": {"cost": "step_seconds"}, "search": {"algorithm": "tpe", "trials": 5}}
+    sweep = SweepConfig.model_validate(record.sweep.model_dump(exclude={"search", "objective"}) | traded)
+    known = {
+        "quick": (0.4, 0.1),
+        "between": (0.5, 0.2),
+        "beaten": (0.45, 0.3),
+        "slow": (0.6, 0.4),
+        "as slow": (0.5, 0.4),
+    }
+    results = [
+        trial(name, 0, score, step_seconds=seconds, params={PITCH: score, LR: 0.001})
+        for name, (score, seconds) in known.items()
+    ]
+    page = write_report(tmp_path, SweepRecord(command="x", sweep=sweep), results).read_text()
+    _, table = (tmp_path / "report.md").read_text().split("\n### Score against time of a step (Pareto front)")
+    rows = [line.split(" | ")[0] for line in table.split("\n### ")[0].splitlines() if line.startswith("| ")]
+    assert rows == ["| point", "| ---", "| quick", "| between", "| slow"]
+    assert "Of 5 points, 3 are beaten by no other" in page
+    assert "for 5 points, 3 of them on the front" in page
+    assert page.count("data:image/png") == len(list(tmp_path.glob("*.png")))
+    assert "best.yaml has the best score, whatever its steps cost" in page
+    assert load_config(tmp_path / "best.yaml", RunConfig).stages[1].weights["pitch"] == 0.6
+
+
 def test_a_sweep_without_trials_is_refused(tmp_path, record):
     with pytest.raises(ValueError, match="sweep demo has no trials"):
         write_report(tmp_path, record, [])

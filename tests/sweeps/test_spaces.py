@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,7 +220,6 @@ def test_other_numbers_give_other_shares(first, second):
 
 
 def test_optuna_searches_a_space_and_its_record_gives_the_same_points():
-    optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = tpe(SPACE)
 
