@@ -55,18 +55,23 @@ def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str)
     console.print(f"sweep {sweep.name}: {trials.count} trials, {sweep.resources.concurrency} at a time, in {folder}")
     largest = max((trial.config for trial in trials.examples), key=lambda config: config.resources.train_workers)
 
-    def work(held: Held) -> list[TrialResult]:
+    def work(held: Held) -> Path:
         with giving_way(held.give_way):
-            return _tuned(sweep, trials, storage, folder, console, held=held)
+            results = _tuned(sweep, trials, storage, folder, console, held=held)
+        held.result["folder"] = folder.name
+        return _reported(folder, results, console)
 
-    show = functools.partial(console.print, markup=False)
-    results = in_turn(largest, show, work, sweep=True)
-    write_results(folder / TRIALS, results)
-    record = read_record(folder)
-    console.print(terminal_table(points_of(results, record.variants), Objective.of(sweep.objective)))
-    page = write_report(folder, record, results)
+    page = in_turn(largest, functools.partial(console.print, markup=False), work, sweep=True)
     console.print(f"report: {page}")
     return page
+
+
+def _reported(folder: Path, results: list[TrialResult], console: Console) -> Path:
+    """Keep the results, print the best points, write the page."""
+    write_results(folder / TRIALS, results)
+    record = read_record(folder)
+    console.print(terminal_table(points_of(results, record.variants), Objective.of(record.sweep.objective)))
+    return write_report(folder, record, results)
 
 
 def _tuned(

@@ -44,7 +44,7 @@ def write_report(folder: Path, record: SweepRecord, results: Sequence[TrialResul
     if not results:
         raise ValueError(f"sweep {record.sweep.name} has no trials, so there is nothing to report")
     found = find(results, Objective.of(record.sweep.objective), record.variants)
-    best = record.config_of(chosen(found.best)) if found.best else None
+    best = _own(record, record.config_of(chosen(found.best))) if found.best else None
     folder.mkdir(parents=True, exist_ok=True)
     pictures = _write_pictures(folder, found)
     title, facts, parts = f"Sweep {record.sweep.name}", facts_of(found, record), sections(found, pictures)
@@ -124,6 +124,11 @@ def _write_pictures(folder: Path, found: Findings) -> dict[str, drawing.Picture]
     for name, picture in kept.items():
         atomic_write(folder / f"{name}.png", picture.png)
     return kept
+
+
+def _own(record: SweepRecord, config: RunConfig) -> RunConfig:
+    """The best configuration under a name of its own: under its trial's, a training would find that trial's and end."""
+    return config.model_copy(update={"name": f"{record.sweep.name}-best"})
 
 
 def _write_best(path: Path, config: RunConfig | None, said: str) -> None:

@@ -200,7 +200,7 @@ def apply(sweep: SweepConfig, point: Point, seed: int) -> RunConfig:
 
 
 def check(
-    sweep: SweepConfig, *, most: int | None = None, refuse: Callable[[RunConfig], None] = lambda config: None
+    sweep: SweepConfig, *, most: int | None = None, refuse: Callable[[RunConfig], None] | None = None
 ) -> RunConfig:
     """Try every key and value of a sweep on its run before anything starts; gives :func:`base_config`.
 
@@ -224,7 +224,9 @@ def check(
             continue
         tried.add(point.id)
         try:
-            refuse(apply(sweep, point, sweep.seeds[0]))
+            config = apply(sweep, point, sweep.seeds[0])
+            if refuse is not None:
+                refuse(config)
         except ConfigError as error:
             named = f"variant {point.variant}" if point.variant else f"the point {json.dumps(dict(point.params))}"
             raise ConfigError(f"sweep {sweep.name}: {named}: {error}") from error
