@@ -154,7 +154,7 @@ class SweepConfig(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
     run: str | dict[str, JsonValue] = Field(
-        description="the run that is varied: a YAML file, from the folder where the sweep starts, or what one would hold"
+        description="the run that is varied: a YAML file, seen from where the sweep starts, or what one would hold"
     )
     set: tuple[str, ...] = Field((), description="key.sub=value for every trial")
     space: dict[str, Domain] | None = Field(None, min_length=1, description="dotted key of the run -> domain")

@@ -192,11 +192,15 @@ def _check_unused(session: Session, tenant: str, name: str) -> None:
 
 
 def _named(config: Any) -> Iterator[str]:
-    """Every ``corpus.name`` in a configuration, also where it holds those of other runs."""
+    """Every ``corpus.name`` in a configuration, also where a sweep's holds that of its run, sets it or varies it."""
+    if isinstance(config, str) and config.startswith("corpus.name="):
+        yield config.removeprefix("corpus.name=")
     if isinstance(config, Mapping):
-        corpus = config.get("corpus")
+        corpus, varied = config.get("corpus"), config.get("corpus.name")
         if isinstance(corpus, Mapping) and isinstance(corpus.get("name"), str):
             yield corpus["name"]
+        if isinstance(varied, Mapping):
+            yield from (name for name in varied.get("choice", ()) if isinstance(name, str))
     inside = config.values() if isinstance(config, Mapping) else config if isinstance(config, list) else ()
     for part in inside:
         yield from _named(part)

@@ -166,6 +166,16 @@ def test_random_search_draws_no_point_twice_and_says_when_there_are_no_more():
         points(random(space, trials=4))
 
 
+def test_a_simplex_has_no_grid():
+    with pytest.raises(ValueError, match=r"stages\.0\.weights: a simplex has no grid"):
+        Simplex(simplex=("a", "b")).grid("stages.0.weights")
+
+
+def test_a_search_that_could_not_find_so_many_different_points_is_refused(run):
+    with pytest.raises(ConfigError, match=r"only 3 different points could be drawn, and search\.trials is 5"):
+        check(tpe({"lora.rank": {"choice": [4, 8, 16]}}, run=run))
+
+
 def test_an_id_names_what_a_point_is_and_nothing_else():
     one, other = {"a": 1, "b": [2]}, {"b": [2], "a": 1}
     assert Point(one).id == Point(other).id == Point(one, variant="x").id
@@ -302,6 +312,11 @@ def test_two_variants_that_are_the_same_are_refused(run):
         ({"lora.rank": {"uniform": [4, 16]}}, "lora.rank: Input should be a valid integer"),
         ({"balance.kind": {"choice": ["fixed", "gradnorm"]}}, "balance.kind: Input should be 'fixed' or 'uncertainty'"),
         ({"arms": {"choice": [["coat"], ["sft", "coat"]]}}, "a trial trains one arm, and {run} has sft, coat"),
+        ({"corpus.max_seconds": {"uniform": [5, 20]}}, "corpus.max_seconds decides which targets are made"),
+        (
+            {"corpus.max_seconds": {"int_uniform": [5, 2500]}},
+            "tpe makes the targets of all values of corpus.max_seconds before it draws",
+        ),
         (
             {"balance.kind": {"choice": ["uncertainty", "fixed"]}, "balance.lr": {"log_uniform": [1e-4, 1e-2]}},
             "lr has no effect with kind=fixed",

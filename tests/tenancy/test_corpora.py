@@ -141,7 +141,15 @@ def test_a_name_is_one_part_of_a_path(database, name):
         register(session, name)
 
 
-@pytest.mark.parametrize("config", [{"corpus": {"name": "bells"}}, {"base": [{"corpus": {"name": "bells"}}]}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"corpus": {"name": "bells"}},
+        {"run": {"corpus": {"name": "bells"}}},
+        {"variants": [{"name": "a", "set": ["corpus.name=bells"]}]},
+        {"space": {"corpus.name": {"choice": ["soundworld-mini", "bells"]}}},
+    ],
+)
 def test_a_corpus_stays_while_a_run_needs_it(database, config):
     with database.begin() as session:
         register(session)
