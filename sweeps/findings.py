@@ -128,7 +128,7 @@ def chosen(best: PointResult) -> TrialResult:
 def _front_says(found: Findings) -> list[str]:
     timed = sum(bool(point.finished) and point.step_seconds is not None for point in found.points)
     return [
-        f"Of {timed} points, {len(found.front)} are beaten by no other in both score and time of a step.",
+        f"Of {timed} points, no other beats any of these in both score and time of a step.",
         "The time is the median over a trial's log, measured beside whatever else ran.",
     ]
 

@@ -197,7 +197,7 @@ def test_a_trade_off_is_shown_as_its_front_and_the_best_is_the_best_score(tmp_pa
     _, table = (tmp_path / "report.md").read_text().split("\n### Score against time of a step (Pareto front)")
     rows = [line.split(" | ")[0] for line in table.split("\n### ")[0].splitlines() if line.startswith("| ")]
     assert rows == ["| point", "| ---", "| quick", "| between", "| slow"]
-    assert "Of 5 points, 3 are beaten by no other" in page
+    assert "Of 5 points, no other beats any of these" in page
     assert "for 5 points, 3 of them on the front" in page
     assert page.count("data:image/png") == len(list(tmp_path.glob("*.png")))
     assert "best.yaml has the best score, whatever its steps cost" in page
