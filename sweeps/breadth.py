@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,11 +14,17 @@ from coat_ray.leasing.keeper import CONFLICT, Held, TrialLease, give_back
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+LEAVE_WITHIN_S = 120.0
+"""How long a sweep that must make room waits for its trials' checkpoints; what is not written then is trained again."""
 
 
 @contextmanager
-def follow_leases(held: Held, most: int, unfinished: Callable[[], int], resize: Callable[[int], int]) -> Iterator[None]:
+def follow_leases(
+    held: Held, most: int, unfinished: Callable[[], int], resize: Callable[[int], int]
+) -> Iterator[threading.Event]:
     """Keep the number of places equal to that of the leases while the block runs.
+
+    Gives an event that is set when the sweep itself must make room, and its trials have done so.
 
     Args:
         held: the sweep's own lease, with those for further trials; without a platform there are no limits.
@@ -25,20 +32,25 @@ def follow_leases(held: Held, most: int, unfinished: Callable[[], int], resize: 
         unfinished: how many trials have not ended.
         resize: sets the number of places, and gives how many are taken: more for a while, when there are fewer.
     """
+    ended, leave = threading.Event(), threading.Event()
     if held.run is None:
         resize(most)
-        yield
+        yield leave
         return
-    ended = threading.Event()
 
     def rounds() -> None:
-        while not ended.wait(LOOK_EVERY_S):
+        while not ended.wait(LOOK_EVERY_S) and not held.give_way.is_set():
             look(held, min(most, unfinished()), resize)
+        until = time.monotonic() + LEAVE_WITHIN_S
+        while held.give_way.is_set() and resize(0) and time.monotonic() < until and not ended.wait(LOOK_EVERY_S):
+            pass
+        if held.give_way.is_set():
+            leave.set()
 
     thread = threading.Thread(target=rounds, daemon=True, name="leases of trials")
     thread.start()
     try:
-        yield
+        yield leave
     finally:
         ended.set()
         thread.join()

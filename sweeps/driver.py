@@ -56,8 +56,7 @@ def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str)
     largest = max((trial.config for trial in trials.examples), key=lambda config: config.resources.train_workers)
 
     def work(held: Held) -> Path:
-        with giving_way(held.give_way):
-            results = _tuned(sweep, trials, storage, folder, console, held=held)
+        results = _tuned(sweep, trials, storage, folder, console, held=held)
         held.result["folder"] = folder.name
         return _reported(folder, results, console)
 
@@ -83,11 +82,12 @@ def _tuned(
         from sweeps.targets import make_targets  # noqa: PLC0415
         from sweeps.tuning import Work, tune_trials  # noqa: PLC0415
 
-        targets = make_targets(trials.examples, storage, console)
+        with giving_way(held.give_way):
+            targets = make_targets(trials.examples, storage, console)
         told = _Progress(trials.count, Objective.of(sweep.objective), console)
         most, places = sweep.resources.concurrency, SharedPlaces(1)
         work = Work(trials, targets, storage, folder, places)
-        with follow_leases(held, most, told.unfinished, places.resize):
+        with follow_leases(held, most, told.unfinished, places.resize) as leave, giving_way(leave):
             return tune_trials(work, most, sweep.objective, sweep.stopping, told.ended)
 
 

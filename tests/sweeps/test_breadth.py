@@ -6,8 +6,10 @@ import pytest
 
 from coat_ray.client import PlatformError
 from coat_ray.leasing.keeper import Held, TrialLease
+from sweeps import breadth
 from sweeps.breadth import follow_leases, look
 from sweeps.places import Places
+from tests.serve.served import wait_until
 
 
 class Sweep:
@@ -71,6 +73,30 @@ def test_without_a_platform_all_places_are_there() -> None:
     places = Places(0)
     with follow_leases(Held(), 3, lambda: 9, places.resize):
         assert [places.take(name) for name in "abcd"] == [True, True, True, False]
+
+
+def test_a_sweep_that_must_make_room_waits_for_the_checkpoints_of_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breadth, "LOOK_EVERY_S", 0.01)
+    held, places = Held("sweep", wanted=0), Places(1)
+    assert places.take("a")
+    with follow_leases(held, 1, lambda: 3, places.resize) as leave:
+        assert not leave.wait(0.1)
+        held.give_way.set()
+        wait_until(lambda: not places.keeps("a"))
+        assert not leave.is_set()
+        places.leave("a")
+        assert leave.wait(60)
+        assert not places.take("b")
+
+
+def test_a_trial_that_does_not_leave_cannot_keep_a_sweep_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breadth, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(breadth, "LEAVE_WITHIN_S", 0.1)
+    held, places = Held("sweep", wanted=0), Places(1)
+    assert places.take("a")
+    held.give_way.set()
+    with follow_leases(held, 1, lambda: 3, places.resize) as leave:
+        assert leave.wait(60)
 
 
 def test_the_last_to_come_is_the_first_to_leave_and_comes_back_later() -> None:
