@@ -14,8 +14,9 @@ import pytest
 from benchmarks.own_platform import KEY, RUN_CPUS, OwnPlatform, small_run
 from coat_ray.client import Client
 from coat_ray.local.cluster import MARK
+from sweeps.results import read_results
 
-ROOM_FOR_TWO, STEPS, MANY_STEPS = 2 * RUN_CPUS, 60, 2000
+ROOM_FOR_TWO, STEPS, MANY_STEPS, SWEEP_STEPS = 2 * RUN_CPUS, 60, 2000, 150
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +166,30 @@ def test_a_run_goes_on_exactly_when_the_platform_ends_and_starts_again_under_it(
     assert ended(vision, run) == ("done", "")
     assert vision.get(f"/runs/{run}")["attempts"] == 2
     assert adapter(platform, "vision", 1) == undisturbed
+
+
+def test_a_sweep_makes_room_with_one_of_its_trials_and_ends_with_both(platform: OwnPlatform) -> None:
+    owner, search, guests = platform.owner(), platform.team("search"), platform.team("guests")
+    sweep = {
+        "name": "rates",
+        "run": small_run("trial", 0, SWEEP_STEPS),
+        "space": {"optim.lr": {"choice": [0.001, 0.0001]}},
+        "objective": {"metric": "score", "rows_per_task": 1},
+        "resources": {"concurrency": 2},
+    }
+    run = str(search.post("/sweeps", {"config": sweep})["id"])
+    until(lambda: search.get("/me")["used"]["trials"] == 2)
+    guest = submitted(guests, 0)
+    assert ended(guests, guest) == ("done", "")
+    assert ended(search, run) == ("done", "")
+    asked = owner.get("/audit", action="lease.ask", tenant="search")["data"]
+    assert {line["reason"] for line in asked} == {f"asked to make room for {guest}"}
+    assert f"run/{run}" not in {line["target"] for line in asked}  # one of its trials, not the sweep
+    [table] = (platform.home / "tenants" / "search" / "sweeps").glob("*/trials.jsonl")
+    assert [(trial.state, trial.steps) for trial in read_results(table)] == [("done", SWEEP_STEPS)] * 2
+    assert "Sweep rates" in search.get(f"/sweeps/{run}/report")
+    [line] = search.get("/usage", by=["run"])["data"]
+    assert line["run"] == run
 
 
 def test_what_was_used_is_counted_and_the_end_leaves_no_process(platform: OwnPlatform, undisturbed: bytes) -> None:
