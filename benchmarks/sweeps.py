@@ -73,7 +73,7 @@ class Sweep:
             "resources": {"concurrency": 2},
         }
         if self.stopping:
-            config["stopping"] = {"kind": "asha", "rungs": [0.125, 0.25, 0.5], "reduction": 2}
+            config["stopping"] = {"kind": "asha", "rungs": [0.25, 0.5], "reduction": 3}
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "sweep.yaml"
         path.write_text(json.dumps(config))
