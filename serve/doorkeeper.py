@@ -20,14 +20,12 @@ _UPLOAD = re.compile(r"/api/v1/corpora/[^/]+")
 _PROOF = re.compile(r"/api/v1/leases/[^/]+/(heartbeat|release)")
 """The token in the body is the key."""
 
-_TOO_LARGE = f"a request has at most {MAX_BODY_BYTES:,} bytes; send less"
-
 
 class Doorkeeper:
-    """ASGI middleware: bodies of those who show no key are not read, and no body beyond the bound."""
+    """ASGI middleware: bodies of those who show no key are not read, and no body of more than *most* bytes."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, most: int = MAX_BODY_BYTES) -> None:
+        self._app, self._most = app, most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with as much of its body as it may have."""
@@ -39,17 +37,23 @@ class Doorkeeper:
             await self._app(scope, _nothing_of(receive), send)  # the route refuses, and its denial is on record
         elif scope["method"] == "PUT" and _UPLOAD.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
-        elif _announced(headers) > MAX_BODY_BYTES:
-            await errors.error(413, _TOO_LARGE, "too_large", {"Connection": "close"})(scope, receive, send)
+        elif announced(headers) > self._most:
+            sentence = _too_large(self._most)
+            await errors.error(413, sentence, "too_large", {"Connection": "close"})(scope, receive, send)
         else:
-            await self._app(scope, _at_most(receive), send)
+            await self._app(scope, _at_most(receive, self._most), send)
 
 
-def _announced(headers: Headers) -> int:
+def announced(headers: Headers) -> int:
+    """How long a body says that it is; 0 where it does not say."""
     length = headers.get("content-length", "")
     if not length.isascii() or not length.isdecimal():
         return 0
-    return int(length) if len(length) < 20 else MAX_BODY_BYTES + 1
+    return int(length[:20])
+
+
+def _too_large(most: int) -> str:
+    return f"a request has at most {most:,} bytes; send less"
 
 
 def _nothing_of(receive: Receive) -> Receive:
@@ -62,7 +66,7 @@ def _nothing_of(receive: Receive) -> Receive:
     return received
 
 
-def _at_most(receive: Receive) -> Receive:
+def _at_most(receive: Receive, most: int) -> Receive:
     """The body as it comes, also in pieces of which nobody said how many there are.
 
     Raises:
@@ -74,8 +78,8 @@ def _at_most(receive: Receive) -> Receive:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        if total > MAX_BODY_BYTES:
-            raise HTTPException(413, _TOO_LARGE, {"Connection": "close"})
+        if total > most:
+            raise HTTPException(413, _too_large(most), {"Connection": "close"})
         return message
 
     return received

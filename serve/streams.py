@@ -46,8 +46,10 @@ class Streams:
 class Stream(StreamingResponse):
     """Text as it comes. *done* is called once, however it ends."""
 
-    def __init__(self, lines: AsyncIterator[str], done: Callable[[], None]) -> None:
-        super().__init__(lines, media_type="text/plain; charset=utf-8")
+    def __init__(
+        self, lines: AsyncIterator[str], done: Callable[[], None], media_type: str = "text/plain; charset=utf-8"
+    ) -> None:
+        super().__init__(lines, media_type=media_type)
         self._done = done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

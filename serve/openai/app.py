@@ -1,0 +1,34 @@
+"""The OpenAI API as a plain FastAPI application; whatever runs it brings the engine."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
+
+from coat_ray import __version__
+from serve.doorkeeper import Doorkeeper
+from serve.openai import chat, errors, models, transcriptions
+from serve.openai.serving import Serving
+
+PREFIX = "/v1"
+
+
+def build_app(serving: Serving) -> FastAPI:
+    """The application in front of one engine."""
+    app = FastAPI(title="coat_ray models", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.platform = serving.platform
+    app.state.serving = serving
+    app.add_middleware(Doorkeeper, most=serving.limits.body_bytes)
+    errors.install(app)
+    api = APIRouter(prefix=PREFIX)
+    for part in (models, chat, transcriptions):
+        api.include_router(part.router)
+    app.include_router(api)
+
+    def healthy() -> JSONResponse:
+        """Whether requests are taken."""
+        alive = serving.engine.alive
+        return JSONResponse({"status": "ok" if alive else "stopping"}, 200 if alive else 503)
+
+    app.add_api_route("/healthz", healthy, response_model=None, tags=["health"])
+    return app

@@ -1,0 +1,53 @@
+"""The OpenAI API without Ray: ``python -m serve.openai.service --port 8001``, with the embedded base by default.
+
+Keys, tenants and models are those of the platform whose storage and database the environment names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+import uvicorn
+
+from coat_ray.config import BackboneConfig
+from coat_ray.inference.engine import Engine
+from coat_ray.storage import Storage
+from coat_ray.tenancy.database import Database
+from coat_ray.tenancy.ledger import Ledger
+from coat_ray.tenancy.scheduling.demand import Resources
+from serve.access import Platform
+from serve.openai.app import build_app
+from serve.openai.serving import Serving
+from serve.rounds import COUNT_EVERY_S, keep_doing
+
+
+def main() -> None:
+    """Serve until somebody stops it."""
+    defaults = BackboneConfig()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--family", default=defaults.family, help="of the base model")
+    parser.add_argument("--weights", default=defaults.weights, help="of the base model")
+    arguments = parser.parse_args()
+    config = BackboneConfig.model_validate({"family": arguments.family, "weights": arguments.weights})
+    storage = Storage.default()
+    database = Database.open(storage_root=storage.root)
+    platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
+    with Engine.open(config) as engine:
+        serving = Serving(platform, engine, config)
+        counts = [partial(count.write, database) for count in (platform.requests, serving.audio)]
+        rounds = [keep_doing(count, COUNT_EVERY_S) for count in counts]
+        try:
+            uvicorn.run(build_app(serving), host=arguments.host, port=arguments.port, log_level="warning")
+        finally:
+            for stopped in rounds:
+                stopped.set()
+            for count in counts:
+                count()
+    database.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What every route of the OpenAI API works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from anyio import CapacityLimiter
+from fastapi import Request
+
+from coat_ray.audio import AudioLimits
+from coat_ray.config import BackboneConfig
+from coat_ray.inference.engine import Engine
+from serve.access import Platform
+from serve.openai.audio_count import AudioCount
+from serve.openai.intake import Intake
+from serve.openai.limits import DEFAULT_LIMITS, ServingLimits
+
+MAX_SAMPLE_RATE = 96_000
+"""Of a clip; with its seconds it bounds the memory that decoding takes."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """An engine in front of a platform's tenants, keys and models. ``config`` says which base the engine has.
+
+    Whoever runs it calls ``platform.requests.write`` and ``audio.write`` from time to time and at the end.
+    """
+
+    platform: Platform
+    engine: Engine
+    config: BackboneConfig
+    limits: ServingLimits = DEFAULT_LIMITS
+    audio: AudioCount = field(default_factory=AudioCount)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Bodies on their way in."""
+        return Intake(self.limits)
+
+    @cached_property
+    def threads(self) -> CapacityLimiter:
+        """Where requests are unpacked."""
+        return CapacityLimiter(self.limits.threads)
+
+    @property
+    def heard_seconds(self) -> float:
+        """How much of a clip the base hears."""
+        return self.engine.front.window_samples / self.engine.front.sample_rate
+
+    @property
+    def audio_limits(self) -> AudioLimits:
+        """What one clip may cost."""
+        most = self.heard_seconds + self.limits.margin_seconds
+        return AudioLimits(max_seconds=most, max_bytes=self.limits.body_bytes, max_sample_rate=MAX_SAMPLE_RATE)
+
+
+def serving_of(request: Request) -> Serving:
+    """Of the application that got this request."""
+    serving: Serving = request.app.state.serving
+    return serving

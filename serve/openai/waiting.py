@@ -1,0 +1,96 @@
+"""A request in the engine, seen from the event loop; given up when its client hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import Request as HttpRequest
+
+from coat_ray.inference.engine import Engine
+from coat_ray.inference.handle import Event, Handle
+from coat_ray.inference.requests import Delta, Request, Result
+from serve.openai.errors import ClientGone
+
+
+class Answering:
+    """Events of one request, in order. Make it on the event loop; begin it on any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._handle: Handle | None = None
+
+    def begin(self, engine: Engine, request: Request) -> None:
+        """Submit it; raises as ``Engine.submit``."""
+        self._handle = engine.submit(request, self._told)
+
+    def cancel(self) -> None:
+        """Let the engine forget it; of no effect when it has ended."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    async def event(self) -> Delta | Result:
+        """The next event.
+
+        Raises:
+            Exception: why there is no (whole) answer.
+        """
+        found = await self._events.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def events(self, first: Delta | Result) -> AsyncIterator[Delta | Result]:
+        """From *first*, which came already, to the result."""
+        yield first
+        while not isinstance(first, Result):
+            first = await self.event()
+            yield first
+
+    async def first(self, http: HttpRequest) -> Delta | Result:
+        """The first event, while the client waits.
+
+        Raises:
+            ClientGone: it does not; the request is cancelled.
+        """
+        return await self._while_there(http, whole=False)
+
+    async def result(self, http: HttpRequest) -> Result:
+        """The whole answer, while the client waits.
+
+        Raises:
+            ClientGone: it does not; the request is cancelled.
+        """
+        found = await self._while_there(http, whole=True)
+        assert isinstance(found, Result)
+        return found
+
+    async def _while_there(self, http: HttpRequest, *, whole: bool) -> Delta | Result:
+        answer = asyncio.ensure_future(self._whole() if whole else self.event())
+        gone = asyncio.ensure_future(_until_gone(http))
+        answered = False
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            answered = answer.done()
+        finally:
+            gone.cancel()
+            if not answered:
+                answer.cancel()
+                self.cancel()
+        if not answered:
+            raise ClientGone
+        return answer.result()
+
+    async def _whole(self) -> Delta | Result:
+        while not isinstance(found := await self.event(), Result):
+            pass
+        return found
+
+    def _told(self, event: Event) -> None:
+        self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+
+async def _until_gone(http: HttpRequest) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
