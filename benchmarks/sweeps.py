@@ -10,6 +10,7 @@ Real trainings of the embedded model, two one-worker trials at a time, in sweeps
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -115,6 +116,10 @@ class Sweep:
         [found] = self.folder.glob("home/sweeps/*/trials.jsonl")
         return read_results(found)
 
+    def ended(self) -> int:
+        """How many of its trials have ended."""
+        return len(list(self.folder.glob("home/sweeps/*/trials/*/result.json")))
+
     def processes(self, name: str) -> list[psutil.Process]:
         """Its processes whose command line has a name in it."""
         found = []
@@ -146,7 +151,7 @@ def overhead(folder: Path, options: Options) -> list[Line]:
 
 def stopping(folder: Path, options: Options) -> list[Line]:
     """The best point and the trained steps of a sweep with early stopping and of one without."""
-    (everything, _), asha = _undisturbed(folder, options), Sweep(folder / "asha", options, stopping=True).run()
+    everything, asha = _undisturbed(folder, options), Sweep(folder / "asha", options, stopping=True).run()
     steps = sum(trial.steps for trial in asha) / sum(trial.steps for trial in everything)
     same = _best(asha).point == _best(everything).point
     place = _ranked(everything).index(_best(asha).point) + 1
@@ -160,13 +165,13 @@ def stopping(folder: Path, options: Options) -> list[Line]:
 
 def kills(folder: Path, options: Options) -> list[Line]:
     """Kill a sweep three times, each time another part of it; compare its table with that of the one left in peace."""
-    expected, usual = _undisturbed(folder, options)
-    draw, sweep = random.Random(SEED), Sweep(folder / "killed", options)
+    expected, sweep = _undisturbed(folder, options), Sweep(folder / "killed", options)
+    draw = random.Random(SEED)
+    moments = sorted(draw.sample(range(1, options.trials - 1), len(VICTIMS)))
     died = []
-    for victim in VICTIMS:
-        pause = draw.uniform(0.15, 0.35) * usual
-        died.append(f"{victim.rpartition('/')[2].rpartition('::')[2]} after {pause:.0f} s")
-        _kill(sweep, victim, pause)
+    for victim, ended in zip(VICTIMS, moments, strict=True):
+        died.append(f"{victim.rpartition('/')[2].rpartition('::')[2]} after {ended} trials")
+        _kill(sweep, victim, ended, pause=draw.uniform(0, 10))
     found = sweep.run()
     same = [_table(trial) for trial in found] == [_table(trial) for trial in expected]
     return [
@@ -175,12 +180,14 @@ def kills(folder: Path, options: Options) -> list[Line]:
     ]
 
 
-def _kill(sweep: Sweep, victim: str, pause: float) -> None:
-    """Let a sweep run for so long, then kill one of its parts; end what then hangs, as a person would with Ctrl-C."""
+def _kill(sweep: Sweep, victim: str, ended: int, pause: float) -> None:
+    """Kill a part of a sweep a while after so many trials have ended; end what then hangs, as one would with Ctrl-C."""
     with sweep.begun() as process:
-        until = time.monotonic() + pause
-        while process.poll() is None and (time.monotonic() < until or not sweep.processes(victim)):
-            time.sleep(0.2)
+        while process.poll() is None and sweep.ended() < ended:
+            time.sleep(0.5)
+        time.sleep(pause)
+        while process.poll() is None and not sweep.processes(victim):
+            time.sleep(0.5)
         for found in sweep.processes(victim)[:1]:
             found.kill()
         deadline = time.monotonic() + 60  # a sweep goes on without one of its workers
@@ -188,16 +195,10 @@ def _kill(sweep: Sweep, victim: str, pause: float) -> None:
             time.sleep(0.2)
 
 
-_KEPT: dict[Path, tuple[list[TrialResult], float]] = {}
-
-
-def _undisturbed(folder: Path, options: Options) -> tuple[list[TrialResult], float]:
-    """The sweep that is left in peace and runs everything, once for all measurements, and its seconds."""
-    if folder not in _KEPT:
-        began = time.monotonic()
-        results = Sweep(folder / "everything", options).run()
-        _KEPT[folder] = results, time.monotonic() - began
-    return _KEPT[folder]
+@functools.cache
+def _undisturbed(folder: Path, options: Options) -> list[TrialResult]:
+    """The sweep that is left in peace and runs everything, once for all measurements."""
+    return Sweep(folder / "everything", options).run()
 
 
 def _table(trial: TrialResult) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -47,7 +48,7 @@ class SharedPlaces:
     """The places of a sweep, for all its processes."""
 
     def __init__(self, number: int) -> None:
-        self._actor = ray.remote(num_cpus=0)(Places).remote(number)
+        self._actor: Any = ray.remote(num_cpus=0)(Places).remote(number)
 
     def resize(self, number: int) -> int:
         """As :meth:`Places.resize`."""
