@@ -157,7 +157,7 @@ class LocalCluster:
                 raise ClusterError(f"Ray ended while it started; the end of {self.log}:\n{_tail(self.log)}")
             with suppress(OSError):
                 self._ask("/api/version")
-                self._ask("/api/jobs/")  # what takes jobs comes up after the rest, and until then a submission breaks off
+                self._ask("/api/jobs/")  # comes up after the rest; until then a submission breaks off
                 return
             time.sleep(0.3)
         raise ClusterError(f"Ray did not answer within {START_SECONDS} s; the end of {self.log}:\n{_tail(self.log)}")
