@@ -67,7 +67,8 @@ class ChatAnswer:
 
     def _extension(self, result: Result) -> dict[str, Any]:
         """``coat``: what was asked for, and always what was not heard."""
-        wanted, found = self._asked.coat, {}
+        wanted = self._asked.coat
+        found: dict[str, Any] = {}
         if wanted.timings:
             found["timings"] = {name: round(value, 6) for name, value in asdict(result.timings).items()}
         if wanted.columns:

@@ -88,7 +88,8 @@ def explained(problem: Exception) -> ApiError:
 def install(app: FastAPI) -> None:
     """Errors of the platform as the platform's API answers them, and those of the engine."""
     platform_errors.install(app)
-    for kind in (ApiError, *_TOLD):
+    told: list[type[Exception]] = [ApiError, *_TOLD]
+    for kind in told:
         app.add_exception_handler(kind, _answered)
     for gone in (ClientGone, ClientDisconnect):
         app.add_exception_handler(gone, _gone)
