@@ -17,6 +17,7 @@ from rich.console import Console
 from coat_ray.cluster import connect
 from coat_ray.config import RunConfig, SweepConfig, load_config
 from coat_ray.entry import as_job
+from coat_ray.leasing.footprint import largest
 from coat_ray.leasing.keeper import Held, giving_way
 from coat_ray.leasing.turns import in_turn
 from coat_ray.provenance import fingerprint, git_label
@@ -53,14 +54,14 @@ def run(sweep: SweepConfig, storage: Storage, console: Console, *, command: str)
     write_record(folder, SweepRecord(command=command, commit=git_label(), sweep=sweep), base)
     trials = trials_of(sweep, folder)
     console.print(f"sweep {sweep.name}: {trials.count} trials, {sweep.resources.concurrency} at a time, in {folder}")
-    largest = max((trial.config for trial in trials.examples), key=lambda config: config.resources.train_workers)
 
     def work(held: Held) -> Path:
         results = _tuned(sweep, trials, storage, folder, console, held=held)
         held.result["folder"] = folder.name
         return _reported(folder, results, console)
 
-    page = in_turn(largest, functools.partial(console.print, markup=False), work, sweep=True)
+    show = functools.partial(console.print, markup=False)
+    page = in_turn(largest(trial.config for trial in trials.examples), show, work, sweep=True)
     console.print(f"report: {page}")
     return page
 

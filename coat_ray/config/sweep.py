@@ -253,6 +253,10 @@ def _check_keys(where: str, keys: Iterable[str]) -> None:
             raise ValueError(f"{where}: {key!r} cannot be set: a sweep {own}")
         if where != "set" and key.split(".")[0] == "evaluation":
             raise ValueError(f"{where}: {key!r} changes how trials are judged: put it under the sweep's set")
+        if where != "set" and key.split(".")[0] == "resources":
+            raise ValueError(
+                f"{where}: {key!r} would make trials of several sizes, and each holds the same: set it once"
+            )
     for first, second in pairwise(ordered):
         if f"{second}.".startswith(f"{first}."):
             raise ValueError(f"{where}: {second!r} is set twice{'' if first == second else f', once in {first!r}'}")

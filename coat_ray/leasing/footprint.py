@@ -5,9 +5,16 @@ Ray Train starts exactly ``train_workers`` workers with exactly these resources;
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from coat_ray.config import RunConfig
 from coat_ray.targets.pools import SERVICE_CPUS, most_of
 from coat_ray.tenancy.scheduling.demand import Resources
+
+
+def largest(configs: Iterable[RunConfig]) -> RunConfig:
+    """The configuration that needs the most; more experts, for example, need more where targets are made."""
+    return max(configs, key=_size)
 
 
 def resources_of(config: RunConfig) -> Resources:
@@ -20,3 +27,8 @@ def resources_of(config: RunConfig) -> Resources:
         beside = encoding + Resources(SERVICE_CPUS)
         return training + Resources(workers * beside.cpus, workers * beside.gpus)
     return Resources(max(training.cpus, encoding.cpus) + SERVICE_CPUS, max(training.gpus, encoding.gpus))
+
+
+def _size(config: RunConfig) -> tuple[float, float]:
+    wanted = resources_of(config)
+    return wanted.gpus, wanted.cpus

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from coat_ray.config import ConfigError, RunConfig, SweepConfig, validate
-from coat_ray.leasing.footprint import resources_of
+from coat_ray.leasing.footprint import largest, resources_of
 from coat_ray.tenancy.errors import BadRequest
 from coat_ray.tenancy.ledger import Submission
 from coat_ray.tenancy.ledger_tables import RunKind
-from coat_ray.tenancy.runs import RunNotFound, get_run
+from coat_ray.tenancy.runs import get_run
 from coat_ray.tenancy.trials import MAX_TRIALS
 from serve.access import Asking
 from serve.confine import check_confined, check_corpus, check_plain
@@ -55,17 +56,19 @@ def submit(asked: SweepRequest, asking: Asking, key: Key = None, tenant: Tenant 
             raise ConfigError(f"config: resources.concurrency: at most {MAX_TRIALS} trials at a time")
         whose = asking.acting_in(tenant)
         with asking.platform.database.read() as session:
+            tried: list[RunConfig] = []
 
             def refuse(config: RunConfig) -> None:
                 check_confined(config)
                 check_corpus(session, whose, config)
+                tried.append(config)
 
-            base = check(sweep, most=MAX_TRIED, refuse=refuse)
+            check(sweep, most=MAX_TRIED, refuse=refuse)
         what = Submission(
             kind=RunKind.SWEEP,
             name=sweep.name,
             config=sweep.model_dump(mode="json", exclude_unset=True),
-            resources=resources_of(base),
+            resources=resources_of(largest(tried)),
             priority=asked.priority,
             idempotency_key=key,
         )
@@ -80,8 +83,10 @@ def report(run_id: str, asking: Asking) -> Response:
     if run.kind is not RunKind.SWEEP:
         raise BadRequest(f"run {run_id} is no sweep, and has no report")
     folder = (run.result or {}).get("folder")
+    if folder is None:
+        raise BadRequest(f"sweep {run_id} is {run.state.value}: no report yet")
     storage = asking.platform.storage.tenant(run.tenant)
-    page = storage.root / "sweeps" / str(folder) / PAGE
-    if folder is None or not storage.holds(page):
-        raise RunNotFound(run_id) if folder else BadRequest(f"sweep {run_id} is {run.state.value}: no report yet")
+    page = storage.root / "sweeps" / Path(str(folder)).name / PAGE  # a job says its result itself
+    if not (storage.holds(page) and page.is_file()):
+        raise HTTPException(404, f"the report of sweep {run_id} is no longer there")
     return HTMLResponse(page.read_bytes(), headers=ALONE)

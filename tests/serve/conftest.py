@@ -49,14 +49,14 @@ class World:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
-    def swept(self) -> str:
-        """A sweep that is done, with its report."""
+    def swept(self, folder: object = "sweep-1") -> str:
+        """A sweep that is done, with its report in the folder ``sweep-1``; *folder* is what its job said."""
         run = str(self.ask("POST", "/sweeps", json={"config": SWEEP}).json()["id"])
         ledger = self.platform.ledger
         ledger.tick()
         lease = ledger.lease_of(run)
         assert lease is not None
-        ledger.release(run, lease.token, RunState.DONE, result={"folder": "sweep-1"})
+        ledger.release(run, lease.token, RunState.DONE, result={"folder": folder})
         page = self.platform.storage.tenant("speech").root / "sweeps" / "sweep-1" / "report.html"
         page.parent.mkdir(parents=True)
         page.write_text("<p>the report</p>")

@@ -42,6 +42,8 @@ def test_a_sweep_is_one_run_that_asks_for_one_of_its_trials(world: World) -> Non
         ({"set": ["name=${oc.env:HOME}"]}, "refers to something else"),
         ({"space": {"optim.lrr": {"choice": [1, 2]}}}, "no 'lrr' there"),
         ({"space": {"optim.lr": {"choice": list(range(1, 102))}}}, "more than 100"),
+        ({"space": {"resources.train_workers": {"choice": [1, 8]}}}, "trials of several sizes"),
+        ({"space": None, "variants": [{"name": "a", "set": ["resources.train_workers=8"]}]}, "trials of several sizes"),
         ({"resources": {"concurrency": 1001}}, "at most 1000 trials"),
     ],
 )
@@ -94,3 +96,25 @@ def test_a_report_behind_a_link_is_not_given(world: World) -> None:
     page.unlink()
     page.symlink_to(secret)
     assert world.ask("GET", f"/sweeps/{run}/report").status_code == 404
+
+
+@pytest.mark.parametrize("folder", ["/etc", "../../music", "gone", "..", "", {"a": 1}])
+def test_what_a_job_calls_its_folder_leads_nowhere_else(world: World, folder: Any) -> None:
+    answer = world.ask("GET", f"/sweeps/{world.swept(folder)}/report")
+    assert answer.status_code == 404
+    assert "is no longer there" in answer.json()["error"]["message"]
+
+
+def test_a_sweep_asks_for_its_largest_trial(world: World) -> None:
+    run = CONFIG | {
+        "experts": {"pitch": {"model": "basic_pitch"}, "sed": {"model": "panns"}},
+        "stages": [{"name": "one", "steps": 2, "weights": {"pitch": 1.0, "sed": 1.0}}],
+        "resources": {"train_workers": 1, "encode_actors": 8, "encode_pools": {"pitch": {}, "sed": {}}},
+    }
+    whole = world.ask("POST", "/runs", json={"config": run}).json()
+    variants = [{"name": "without", "set": ["stages.0.weights.sed=0"]}, {"name": "with"}]
+    asked = [
+        world.ask("POST", "/sweeps", json=sweep(run=run, space=None, variants=some)).json()["resources"]["cpus"]
+        for some in (variants, variants[:1])
+    ]
+    assert asked[1] < asked[0] == whole["resources"]["cpus"]
