@@ -14,10 +14,22 @@ from ui.gate import Gate
 from ui.models import Models
 from ui.page import PREFIX, Page
 from ui.panels.ask import ask_panel
+from ui.panels.cluster import cluster_panel
+from ui.panels.compare import compare_panel
+from ui.panels.experiments import experiments_panel
+from ui.panels.inside import inside_panel
 
 MOST_FILE = "32mb"
 FORGET_S = 3600
 """Uploaded files are removed from disk after so long."""
+
+PANELS = (
+    ("Ask", ask_panel),
+    ("Inside the block", inside_panel),
+    ("Compare", compare_panel),
+    ("Experiments", experiments_panel),
+    ("Cluster", cluster_panel),
+)
 
 QUEUE = 200
 """Events that may wait; as many as are in it run at once, because each mostly waits for an answer."""
@@ -60,8 +72,10 @@ def build_page(page: Page) -> gr.Blocks:
     """The panels, one tab each."""
     with gr.Blocks(title="coat_ray", analytics_enabled=False, delete_cache=(FORGET_S, FORGET_S)) as blocks:
         who = gr.HTML(elem_id="bar")
-        with gr.Tabs(elem_id="panels"), gr.Tab("Ask", id="ask"):
-            ask_panel(page, blocks)
+        with gr.Tabs(elem_id="panels"):
+            for title, panel in PANELS:
+                with gr.Tab(title, visible=panel is not cluster_panel) as tab:
+                    panel(page, blocks, tab)
 
         def greet(request: gr.Request) -> str:
             session = page.session(request)

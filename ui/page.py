@@ -15,6 +15,8 @@ from ui.sessions import COOKIE, Session, Sessions
 from ui.sound import Clip
 
 PREFIX = "/ui"
+MODES = [("Thinking block", "block"), ("No block", "plain"), ("Reasoning in text", "text_cot")]
+"""How a model may think, for visitors and for the API."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ def uploaded(session: Session, path: str) -> Clip:
     if path not in session.files and not Path(path).resolve().is_relative_to(FOLDER):
         raise PermissionError(sentences.NO_CLIP)
     return session.keep(Clip.read(path))
+
+
+def told(sentence: str) -> str:
+    """A sentence for the visitor, where an answer would stand."""
+    return f'<p class="told" role="status">{sentence}</p>'
 
 
 def chosen(current: str | None, names: list[str], preferred: str | None = None) -> str:

@@ -66,9 +66,7 @@ def read_block(model: CoatModel, h_think: Tensor, sounding: int) -> dict[str, Re
 
 
 @torch.inference_mode()
-def read_features(
-    role: str, spec: ExpertSpec, head: FrozenHead, z_PE: Tensor, sounding: int | None = None
-) -> Reading:
+def read_features(role: str, spec: ExpertSpec, head: FrozenHead, z_PE: Tensor, sounding: int | None = None) -> Reading:
     """What a teacher's frozen head reads in features on the block's grid, the student's or the teacher's own.
 
     Args:

@@ -54,6 +54,7 @@ def models(arguments: dict[str, Any]) -> Application:
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options={"num_cpus": 0},
     )
+
     def build() -> FastAPI:  # Serve takes functions only
         return _application(options)
 

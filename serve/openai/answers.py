@@ -86,7 +86,6 @@ class ChatAnswer:
             found["clips"] = [clip.shown() for clip in self._question.clips]
         return {"coat": found} if found else {}
 
-
     async def _taught(self, result: Result) -> dict[str, Any]:
         """Both views, the text being sent already; without teachers where they fail, which is no failed answer."""
         if not can_be_taught(self._question, result):

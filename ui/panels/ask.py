@@ -13,12 +13,11 @@ from ui import sentences
 from ui.conversation import Conversation, Turn
 from ui.examples import Example, examples
 from ui.models import AnswerError, Asked
-from ui.page import PREFIX, Page, chosen, uploaded
+from ui.page import MODES, PREFIX, Page, chosen, told, uploaded
 from ui.plots.timings import line
 from ui.sessions import Session
 from ui.sound import LIMITS, Clip
 
-MODES = [("Thinking block", "block"), ("No block", "plain"), ("Reasoning in text", "text_cot")]
 WELCOME = (
     "### Ask about a sound\n"
     "Record or upload a clip, or take an example, and ask a question. The model first thinks in a *block*: one silent "
@@ -26,7 +25,7 @@ WELCOME = (
 )
 
 
-def ask_panel(page: Page, blocks: gr.Blocks) -> None:
+def ask_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay the panel out and wire it."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
@@ -72,7 +71,7 @@ def ask_panel(page: Page, blocks: gr.Blocks) -> None:
         session = page.session(request)
         conversation = session.conversation(request.session_hash)
         if not (text or "").strip():
-            yield gr.skip(), gr.skip(), _told(sentences.EMPTY_QUESTION), gr.skip(), gr.skip()
+            yield gr.skip(), gr.skip(), told(sentences.EMPTY_QUESTION), gr.skip(), gr.skip()
             return
         try:
             heard = await to_thread.run_sync(uploaded, session, path) if path else None
@@ -80,7 +79,7 @@ def ask_panel(page: Page, blocks: gr.Blocks) -> None:
             sentence = (
                 sentences.about_clip(error, LIMITS.max_seconds) if isinstance(error, AudioError) else sentences.NO_CLIP
             )
-            yield gr.skip(), gr.skip(), _told(sentence), gr.skip(), gr.skip()
+            yield gr.skip(), gr.skip(), told(sentence), gr.skip(), gr.skip()
             return
         known = conversation.clip
         conversation.turns.append(Turn(text.strip(), None if heard and known and heard.id == known.id else heard))
@@ -91,7 +90,7 @@ def ask_panel(page: Page, blocks: gr.Blocks) -> None:
         session = page.session(request)
         conversation = session.conversation(request.session_hash)
         if not conversation.turns:
-            yield gr.skip(), gr.skip(), _told("There is nothing to ask again yet."), gr.skip(), gr.skip()
+            yield gr.skip(), gr.skip(), told("There is nothing to ask again yet."), gr.skip(), gr.skip()
             return
         last = conversation.turns.pop()
         conversation.turns.append(Turn(last.question, last.clip))
@@ -121,7 +120,7 @@ def ask_panel(page: Page, blocks: gr.Blocks) -> None:
     stop.click(stopped, None, shown, cancels=events, **quiet)
     fresh.click(renewed, None, shown, cancels=events, **quiet)
     blocks.load(pickers, model, model, **quiet)
-    model.focus(pickers, model, model, **quiet)
+    tab.select(pickers, model, model, **quiet)
     for button, example in buttons:
         button.click(_taken(example), None, [clip, question], **quiet)
 
@@ -136,10 +135,6 @@ def player(clip: Clip) -> gr.HTML:
 
 def _taken(example: Example) -> Any:
     return lambda: (str(example.path), example.question)
-
-
-def _told(sentence: str) -> str:
-    return f'<p class="told" role="status">{sentence}</p>'
 
 
 async def _answered(
