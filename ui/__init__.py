@@ -1,1 +1,1 @@
-"""The page at ``/ui``: upload audio, ask, look inside the thinking block. An HTTP client of ``serve/``, no model code."""
+"""The page at ``/ui``: upload audio, ask, look inside the thinking block. A client of ``serve/``, no model code."""

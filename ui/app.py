@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from ui import door, examples, look
 from ui.gate import Gate
 from ui.models import Models
-from ui.page import PREFIX, Page
+from ui.page import PREFIX, QUIET, Page
 from ui.panels.ask import ask_panel
 from ui.panels.cluster import cluster_panel
 from ui.panels.compare import compare_panel
@@ -22,14 +22,6 @@ from ui.panels.inside import inside_panel
 MOST_FILE = "32mb"
 FORGET_S = 3600
 """Uploaded files are removed from disk after so long."""
-
-PANELS = (
-    ("Ask", ask_panel),
-    ("Inside the block", inside_panel),
-    ("Compare", compare_panel),
-    ("Experiments", experiments_panel),
-    ("Cluster", cluster_panel),
-)
 
 QUEUE = 200
 """Events that may wait; as many as are in it run at once, because each mostly waits for an answer."""
@@ -61,7 +53,6 @@ def mount(app: FastAPI, url: str, models_url: str | None = None, prefix: str = P
         pwa=False,
         mcp_server=False,
         theme=look.theme(),
-        css=look.css(),
         head=look.head(),
     )
     app.add_middleware(Gate, prefix=prefix, sessions=page.sessions, public=[examples.FOLDER])
@@ -73,14 +64,29 @@ def build_page(page: Page) -> gr.Blocks:
     with gr.Blocks(title="coat_ray", analytics_enabled=False, delete_cache=(FORGET_S, FORGET_S)) as blocks:
         who = gr.HTML(elem_id="bar")
         with gr.Tabs(elem_id="panels"):
-            for title, panel in PANELS:
-                with gr.Tab(title, visible=panel is not cluster_panel) as tab:
-                    panel(page, blocks, tab)
+            with gr.Tab("Ask") as ask:
+                ask_panel(page, blocks, ask)
+            with gr.Tab("Inside the block") as inside:
+                inside_panel(page, blocks, inside)
+            with gr.Tab("Compare") as compare:
+                compare_panel(page, blocks, compare)
+            with gr.Tab("Experiments") as experiments:
+                follows = experiments_panel(page, experiments)
+            with gr.Tab("Cluster", visible=False) as cluster:
+                watches = cluster_panel(page, blocks, cluster)
+        for tab in (ask, inside, compare, experiments, cluster):
+            _only_while_open(tab, {experiments: follows, cluster: watches})
 
         def greet(request: gr.Request) -> str:
             session = page.session(request)
             return look.bar(session.tenant, session.role, PREFIX)
 
-        blocks.load(greet, outputs=who, show_progress="hidden", api_visibility="private")
+        blocks.load(greet, None, who, **QUIET)
     blocks.queue(default_concurrency_limit=None, max_size=QUEUE)
     return blocks
+
+
+def _only_while_open(tab: gr.Tab, beats: dict[gr.Tab, gr.Timer]) -> None:
+    """A panel that is not looked at asks the platform nothing."""
+    running = [beat_tab is tab for beat_tab in beats]
+    tab.select(lambda: [gr.Timer(active=active) for active in running], None, list(beats.values()), **QUIET)

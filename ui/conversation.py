@@ -57,7 +57,7 @@ class Conversation:
                 title = {"title": "Reasoning in text", "status": "done" if answer.text or answer.done else "pending"}
                 found.append({"role": "assistant", "content": answer.reasoning, "metadata": title})
             if answer.text or turn.note or answer.done:
-                said = html.escape(answer.text, quote=False) or ("" if turn.note else "*(an empty answer)*")
+                said = html.escape(answer.text.strip(), quote=False) or ("" if turn.note else "*(an empty answer)*")
                 note = f"*{turn.note}*" if turn.note else ""
                 found.append({"role": "assistant", "content": "\n\n".join(filter(None, (said, note)))})
         return found

@@ -34,7 +34,10 @@ class Field:
     @property
     def label(self) -> str:
         """As a visitor reads it."""
-        return self.path.replace(".", " › ").replace("_", " ")
+        words = [
+            f"stage {int(part) + 1}" if part.isdecimal() else part.replace("_", " ") for part in self.path.split(".")
+        ]
+        return ", ".join(words[1:] if words[0] == "stages" else words)
 
 
 def fields(kind: str, schema: Schema, config: Mapping[str, Any]) -> list[Field]:

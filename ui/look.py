@@ -46,25 +46,41 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_dark="#1f8a82",
         button_primary_background_fill_hover_dark="#26a096",
         button_primary_text_color="#ffffff",
+        button_secondary_background_fill="#ffffff",
+        button_secondary_background_fill_hover="#f4f2ee",
+        button_secondary_background_fill_dark="#1d2024",
+        button_secondary_background_fill_hover_dark="#24282d",
+        button_secondary_border_color="#e4e0d8",
+        button_secondary_border_color_dark="#343a41",
+        button_border_width="1px",
+        checkbox_label_background_fill="#ffffff",
+        checkbox_label_background_fill_hover="#f4f2ee",
+        checkbox_label_background_fill_selected="#e8f2f0",
+        checkbox_label_background_fill_dark="#1d2024",
+        checkbox_label_background_fill_hover_dark="#24282d",
+        checkbox_label_background_fill_selected_dark="#1f3a38",
+        checkbox_label_border_width="1px",
+        checkbox_label_border_color="#e4e0d8",
+        checkbox_label_border_color_dark="#343a41",
+        input_border_width="1px",
+        input_border_color="#e4e0d8",
+        input_border_color_dark="#343a41",
     )
 
 
-def css() -> str:
-    """The style sheet of what stands inside Gradio."""
-    return (STATIC / "page.css").read_text()
-
-
 def head() -> str:
-    """The scripts of the page, as part of it."""
-    return f"<script>{(STATIC / 'page.js').read_text()}</script>"
+    """Style sheet and scripts of the page, as they stand. Gradio would rewrite the selectors of a style sheet."""
+    style, script = ((STATIC / name).read_text() for name in ("page.css", "page.js"))
+    return f"<style>{style}</style><script>{script}</script>"
 
 
 def bar(tenant: str | None, role: str, prefix: str) -> str:
     """The line on top: what this is, who is signed in, and the way out."""
     who = f"{escape(tenant)} · {escape(role)}" if tenant else "owner of the platform"
+    claim = '<span class="claim">what a model hears before it answers</span>'
+    switch = 'type="button" class="quiet" onclick="coatTheme()" aria-label="switch between light and dark"'
+    turn = f"<button {switch}>◐</button>"
+    leave = f'<form method="post" action="{prefix}/leave"><button class="quiet" type="submit">Sign out</button></form>'
     return (
-        '<div class="bar"><span class="mark">coat_ray</span><span class="claim">what a model hears before it answers</span>'
-        f'<span class="who">{who}</span>'
-        '<button type="button" class="quiet" onclick="coatTheme()" aria-label="switch between light and dark">◐</button>'
-        f'<form method="post" action="{prefix}/leave"><button class="quiet" type="submit">Sign out</button></form></div>'
+        f'<div class="bar"><span class="mark">coat_ray</span>{claim}<span class="who">{who}</span>{turn}{leave}</div>'
     )

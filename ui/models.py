@@ -112,6 +112,13 @@ class Models:
             raise AnswerError(sentences.BROKEN_OFF)
         yield found
 
+    async def whole(self, key: str, asked: Asked) -> Answer:
+        """The complete answer; raises as :meth:`ask`."""
+        found = Answer()
+        async for answer in self.ask(key, asked):
+            found = answer
+        return found
+
 
 def clip_part(wav: bytes) -> dict[str, Any]:
     """A clip as a part of a user's turn."""

@@ -11,6 +11,8 @@ from coat_ray.client import PlatformError
 EMPTY_QUESTION = "Type a question first, for example: what is heard?"
 NO_CLIP = "Add a clip first: record one, upload one, or take an example."
 LOST = "The connection to the models was lost. Your conversation is kept: press Retry in a moment."
+STOPPED = "Stopped."
+GONE = "You are signed out. Reload the page to sign in again."
 BROKEN_OFF = "The answer broke off. What came so far is kept; press Retry to ask again."
 SIGNED_OUT = "Your key is no longer accepted. Sign out, and sign in with a valid one."
 

@@ -58,7 +58,7 @@ class MelMap:
         return cls(tensors["weight"].float(), tensors["bias"].float())
 
     def __call__(self, z_PD: Tensor) -> Tensor:
-        """The log-mel (P, M) in dB below the loudest cell that a tower's output (P, D), or its prediction, stands for."""
+        """The log-mel (P, M) in dB that a tower's output (P, D), or a prediction of it, stands for."""
         return z_PD.float().cpu() @ self.weight.T + self.bias
 
     def save(self, path: Path) -> None:

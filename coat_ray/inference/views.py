@@ -48,7 +48,7 @@ class Readers(nn.Module):
 
     @torch.inference_mode()
     def views(self, seen: Features, columns: int, beside: Features | None = None) -> dict[str, dict[str, Any]]:
-        """Each role of *seen* in at most *columns* columns in time; classes as they are strongest here or in *beside*."""
+        """Each role in at most *columns* columns in time, with the classes that are strongest here or in *beside*."""
         return {role: self._view(role, z, columns, (beside or {}).get(role)) for role, z in seen.items() if len(z)}
 
     @torch.inference_mode()

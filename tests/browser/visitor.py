@@ -55,7 +55,9 @@ class Visitor:
         self.page = self.context.new_page()
         self.page.on("request", lambda request: self._asked(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("response", lambda answer: answer.status >= 500 and self.errors.append(f"{answer.status} {answer.url}"))
+        self.page.on(
+            "response", lambda answer: answer.status >= 500 and self.errors.append(f"{answer.status} {answer.url}")
+        )
 
     def _asked(self, url: str) -> None:
         if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
@@ -74,7 +76,9 @@ class Visitor:
         more = self.page.get_by_role("tab", name=tab, exact=True)
         if not more.is_visible():
             self.page.locator(".overflow-menu button").first.click()
-        self.page.get_by_role("tab", name=tab, exact=True).or_(self.page.locator(".overflow-dropdown").get_by_text(tab)).first.click()
+        self.page.get_by_role("tab", name=tab, exact=True).or_(
+            self.page.locator(".overflow-dropdown").get_by_text(tab)
+        ).first.click()
 
     def picture(self, name: str, *, full: bool = True) -> Path:
         """What a visitor sees now."""

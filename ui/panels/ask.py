@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from anyio import to_thread
 
 from coat_ray.audio import AudioError
 from ui import sentences
-from ui.conversation import Conversation, Turn
+from ui.conversation import Turn
 from ui.examples import Example, examples
 from ui.models import AnswerError, Asked
-from ui.page import MODES, PREFIX, Page, chosen, told, uploaded
+from ui.page import MODES, PREFIX, QUIET, Page, told, uploaded
 from ui.plots.timings import line
 from ui.sessions import Session
 from ui.sound import LIMITS, Clip
@@ -23,133 +23,149 @@ WELCOME = (
     "Record or upload a clip, or take an example, and ask a question. The model first thinks in a *block*: one silent "
     "position per 40 ms of audio. What it holds there is drawn under **Inside the block**."
 )
+SAME: Any = (gr.skip(), gr.skip())
+IDLE: Any = (gr.update(visible=True), gr.update(visible=False))
+BUSY: Any = (gr.update(visible=False), gr.update(visible=True))
+"""What becomes of the buttons Ask and Stop."""
+
+
+class Parts(NamedTuple):
+    """The components of the panel."""
+
+    clip: gr.Audio
+    examples: list[tuple[gr.Button, Example]]
+    model: gr.Dropdown
+    mode: gr.Radio
+    chat: gr.Chatbot
+    status: gr.HTML
+    question: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    retry: gr.Button
+    fresh: gr.Button
 
 
 def ask_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay the panel out and wire it."""
+    parts, asking = _laid_out(), _Asking(page)
+    shown = [parts.chat, parts.question, parts.status, parts.send, parts.stop]
+    ways = [parts.model, parts.mode]
+    events = [
+        gr.on(
+            [parts.question.submit, parts.send.click], asking.begin, [parts.question, parts.clip, *ways], shown, **QUIET
+        ),
+        parts.retry.click(asking.again, ways, shown, **QUIET),
+    ]
+    parts.stop.click(asking.stop, None, shown, cancels=events, **QUIET)
+    gr.on([parts.fresh.click, parts.chat.clear], asking.begin_anew, None, shown, cancels=events, **QUIET)
+    page.keep_current([parts.model], blocks, tab)
+    for button, example in parts.examples:
+        button.click(_taken(example), None, [parts.clip, parts.question], **QUIET)
+
+
+def player(clip: Clip) -> gr.HTML:
+    """A clip within the conversation."""
+    source, label = f"{PREFIX}/clips/{clip.id}", f"the clip, {clip.seconds:.1f} s"
+    return gr.HTML(f'<audio controls preload="metadata" src="{source}" aria-label="{label}"></audio>')
+
+
+def _laid_out() -> Parts:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            clip = gr.Audio(label="Clip", type="filepath", sources=["upload", "microphone"], elem_id="ask-clip")
+            clip = gr.Audio(label="Clip", type="filepath", buttons=[], elem_id="ask-clip")
             gr.Markdown("Or begin with one of these:", elem_classes="hint")
             with gr.Row(elem_classes="examples"):
-                buttons = [
-                    (gr.Button(f"{e.title}: {e.question}", size="sm", elem_classes="example"), e) for e in examples()
-                ]
+                buttons = [(_example_button(example), example) for example in examples()]
             model = gr.Dropdown(["base"], value="base", label="Model", elem_id="ask-model")
             mode = gr.Radio(MODES, value="block", label="How it thinks", elem_id="ask-mode")
         with gr.Column(scale=3, min_width=320):
             chat = gr.Chatbot(
-                label="Conversation",
-                height=460,
-                placeholder=WELCOME,
-                buttons=["copy"],
-                feedback_options=None,
-                allow_tags=False,
-                elem_id="ask-chat",
-                show_label=False,
-            )
-            status = gr.HTML(elem_id="ask-status")
+                height=500, placeholder=WELCOME, buttons=["copy"], feedback_options=None, allow_tags=False,
+                elem_id="ask-chat", show_label=False, label="Conversation",
+            )  # fmt: skip
+            status = gr.HTML(elem_id="ask-status", elem_classes="plain")
             with gr.Row(equal_height=True, elem_classes="asking"):
                 question = gr.Textbox(
-                    label="Question",
-                    show_label=False,
-                    placeholder="What do you want to know about the clip?",
-                    scale=5,
-                    elem_id="ask-question",
-                    autofocus=True,
-                    max_lines=4,
-                )
+                    label="Question", show_label=False, placeholder="What do you want to know about the clip?",
+                    scale=5, elem_id="ask-question", autofocus=True, max_lines=4,
+                )  # fmt: skip
                 send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask-send")
                 stop = gr.Button("Stop", variant="stop", scale=1, min_width=80, visible=False, elem_id="ask-stop")
             with gr.Row(elem_classes="small-row"):
                 retry = gr.Button("Retry", size="sm", elem_id="ask-retry")
                 fresh = gr.Button("New conversation", size="sm", elem_id="ask-new")
+    return Parts(clip, buttons, model, mode, chat, status, question, send, stop, retry, fresh)
 
-    shown = [chat, question, status, send, stop]
 
-    async def begin(text: str, path: str | None, name: str, how: str, request: gr.Request) -> AsyncIterator[Any]:
-        session = page.session(request)
+class _Asking:
+    """The events of the panel. Each gives the conversation, the question's field, the status and the two buttons."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    async def begin(
+        self, request: gr.Request, text: str, path: str | None, model: str, mode: str
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """Ask a new question, about the clip in the panel or the one that was talked about."""
+        session = self._page.session(request)
         conversation = session.conversation(request.session_hash)
         if not (text or "").strip():
-            yield gr.skip(), gr.skip(), told(sentences.EMPTY_QUESTION), gr.skip(), gr.skip()
+            yield *SAME, told(sentences.EMPTY_QUESTION), *SAME
             return
         try:
             heard = await to_thread.run_sync(uploaded, session, path) if path else None
-        except (AudioError, PermissionError, OSError) as error:
-            sentence = (
-                sentences.about_clip(error, LIMITS.max_seconds) if isinstance(error, AudioError) else sentences.NO_CLIP
-            )
-            yield gr.skip(), gr.skip(), told(sentence), gr.skip(), gr.skip()
+        except (AudioError, OSError) as error:
+            yield *SAME, told(sentences.about_clip(error, LIMITS.max_seconds)), *SAME
             return
         known = conversation.clip
         conversation.turns.append(Turn(text.strip(), None if heard and known and heard.id == known.id else heard))
-        async for update in _answered(page, session, conversation, name, how):
+        async for update in self._answered(session, request.session_hash, model, mode):
             yield update
 
-    async def again(name: str, how: str, request: gr.Request) -> AsyncIterator[Any]:
-        session = page.session(request)
-        conversation = session.conversation(request.session_hash)
-        if not conversation.turns:
-            yield gr.skip(), gr.skip(), told("There is nothing to ask again yet."), gr.skip(), gr.skip()
+    async def again(self, request: gr.Request, model: str, mode: str) -> AsyncIterator[tuple[Any, ...]]:
+        """Ask the last question once more."""
+        session = self._page.session(request)
+        turns = session.conversation(request.session_hash).turns
+        if not turns:
+            yield *SAME, told("There is nothing to ask again yet."), *SAME
             return
-        last = conversation.turns.pop()
-        conversation.turns.append(Turn(last.question, last.clip))
-        async for update in _answered(page, session, conversation, name, how):
+        last = turns.pop()
+        turns.append(Turn(last.question, last.clip))
+        async for update in self._answered(session, request.session_hash, model, mode):
             yield update
 
-    def stopped(request: gr.Request) -> tuple[Any, ...]:
-        conversation = page.session(request).conversation(request.session_hash)
+    def stop(self, request: gr.Request) -> tuple[Any, ...]:
+        """What came so far stays; the request to the models is closed with its event."""
+        conversation = self._page.session(request).conversation(request.session_hash)
         if conversation.turns and not conversation.turns[-1].answer.done:
-            conversation.turns[-1].note = "Stopped."
-        return conversation.shown(player), gr.skip(), "", gr.update(visible=True), gr.update(visible=False)
+            conversation.turns[-1].note = sentences.STOPPED
+        return conversation.shown(player), gr.skip(), "", *IDLE
 
-    def renewed(request: gr.Request) -> tuple[Any, ...]:
-        page.session(request).conversations.pop(request.session_hash or "", None)
-        return [], "", "", gr.update(visible=True), gr.update(visible=False)
+    def begin_anew(self, request: gr.Request) -> tuple[Any, ...]:
+        """Forget the conversation of this tab."""
+        self._page.session(request).conversations.pop(request.session_hash or "", None)
+        return [], "", "", *IDLE
 
-    async def pickers(current: str, request: gr.Request) -> Any:
-        names = await page.model_names(page.session(request))
-        return gr.update(choices=names, value=chosen(current if current != "base" else None, names))
-
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    asked = [question, clip, model, mode]
-    events = [
-        gr.on([question.submit, send.click], begin, asked, shown, **quiet),
-        retry.click(again, [model, mode], shown, **quiet),
-    ]
-    stop.click(stopped, None, shown, cancels=events, **quiet)
-    fresh.click(renewed, None, shown, cancels=events, **quiet)
-    blocks.load(pickers, model, model, **quiet)
-    tab.select(pickers, model, model, **quiet)
-    for button, example in buttons:
-        button.click(_taken(example), None, [clip, question], **quiet)
-
-
-def player(clip: Clip) -> gr.HTML:
-    """A clip within the conversation."""
-    source = f"{PREFIX}/clips/{clip.id}"
-    return gr.HTML(
-        f'<audio controls preload="metadata" src="{source}" aria-label="the clip, {clip.seconds:.1f} s"></audio>'
-    )
+    async def _answered(
+        self, session: Session, tab: str | None, model: str, mode: str
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """The conversation's last question, asked; what the panel shows each time there is more."""
+        conversation = session.conversation(tab)
+        turn, status = conversation.turns[-1], ""
+        yield conversation.shown(player), "", "", *BUSY
+        try:
+            async for answer in self._page.models.ask(session.key, Asked(model, conversation.messages(), mode)):
+                turn.answer = answer
+                yield conversation.shown(player), gr.skip(), gr.skip(), *BUSY
+            status = line(turn.answer)
+        except AnswerError as error:
+            turn.note = str(error)
+        yield conversation.shown(player), gr.skip(), status, *IDLE
 
 
 def _taken(example: Example) -> Any:
     return lambda: (str(example.path), example.question)
 
 
-async def _answered(
-    page: Page, session: Session, conversation: Conversation, model: str, mode: str
-) -> AsyncIterator[tuple[Any, ...]]:
-    """The conversation's last question, asked; what the panel shows each time there is more."""
-    turn = conversation.turns[-1]
-    busy = (gr.update(visible=False), gr.update(visible=True))
-    yield conversation.shown(player), "", "", *busy
-    status = ""
-    try:
-        async for answer in page.models.ask(session.key, Asked(model, conversation.messages(), mode)):
-            turn.answer = answer
-            yield conversation.shown(player), gr.skip(), gr.skip(), *busy
-        status = line(turn.answer)
-    except AnswerError as error:
-        turn.note = str(error)
-    yield conversation.shown(player), gr.skip(), status, gr.update(visible=True), gr.update(visible=False)
+def _example_button(example: Example) -> gr.Button:
+    return gr.Button(f"{example.title}: {example.question}", size="sm", elem_classes="example")

@@ -8,15 +8,15 @@ import gradio as gr
 
 from coat_ray.client import PlatformError, part
 from ui import sentences
-from ui.page import Page, told
+from ui.page import QUIET, Page, told
 from ui.plots.usage import months, queue, teams
 from ui.sessions import Session
 
 EVERY_S = 5.0
 
 
-def cluster_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
-    """Lay the panel out and wire it."""
+def cluster_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> gr.Timer:
+    """Lay the panel out and wire it; gives what keeps it current."""
     beat = gr.Timer(EVERY_S, active=False)
     gr.Markdown("### Teams\nWhat each may have, beside what it holds now. A share counts when the cluster is full.")
     shares = gr.HTML(elem_id="cluster-teams", elem_classes="plain")
@@ -34,14 +34,13 @@ def cluster_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
         except PlatformError as error:
             return told(sentences.about_platform(error)), gr.skip(), gr.skip()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.select(lambda: gr.Timer(active=True), None, beat, **quiet)
-    gr.on([tab.select, beat.tick], look, None, [shares, waiting, drawn], **quiet)
+    gr.on([tab.select, beat.tick], look, None, [shares, waiting, drawn], **QUIET)
 
     def may_see(request: gr.Request) -> Any:
         return gr.update(visible=page.session(request).role in ("admin", "owner"))
 
-    blocks.load(may_see, None, tab, **quiet)
+    blocks.load(may_see, None, tab, **QUIET)
+    return beat
 
 
 def _teams(session: Session) -> list[dict[str, Any]]:

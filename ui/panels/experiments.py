@@ -9,7 +9,7 @@ import yaml
 
 from coat_ray.client import PlatformError, part
 from ui import sentences
-from ui.page import Page, told
+from ui.page import QUIET, Page, good, told
 from ui.panels.starting import starting
 from ui.plots.curves import curves
 from ui.plots.runs import ENDED, facts, label, scores
@@ -19,8 +19,8 @@ EVERY_S = 3.0
 MOST_RUNS = 50
 
 
-def experiments_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
-    """Lay the panel out and wire it."""
+def experiments_panel(page: Page, tab: gr.Tab) -> gr.Timer:
+    """Lay the panel out and wire it; gives what keeps it current."""
     beat = gr.Timer(EVERY_S, active=False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
@@ -55,7 +55,7 @@ def experiments_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             state = page.session(request).client.post(f"/runs/{part(current)}/stop")["state"]
         except PlatformError as error:
             return told(sentences.about_platform(error))
-        return _good("It is stopped." if state == "stopped" else "It writes a checkpoint and stops.")
+        return good("It is stopped." if state == "stopped" else "It writes a checkpoint and stops.")
 
     def promoted(ref: str | None, name: str, request: gr.Request) -> str:
         if not ref or not (name or "").strip():
@@ -64,21 +64,15 @@ def experiments_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
             page.session(request).client.post(f"/models/{ref}/alias", {"alias": name.strip()})
         except PlatformError as error:
             return told(sentences.about_platform(error))
-        tenant = ref.partition("/")[0]
-        return _good(
-            f"{ref} is {name.strip()} now. Ask lists it as base:{tenant}/{ref.partition('/')[2].partition('@')[0]}@{name.strip()}."
-        )
+        tenant, _, version = ref.partition("/")
+        asked = f"base:{tenant}/{version.partition('@')[0]}@{name.strip()}"
+        return good(f"{ref} is {name.strip()} now. Ask lists it as {asked}.")
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.select(lambda: gr.Timer(active=True), None, beat, **quiet)
-    gr.on([tab.select, beat.tick, chosen.input], look, chosen, shown, **quiet)
-    stop.click(ended, chosen, note, **quiet).then(look, chosen, shown, **quiet)
-    promote.click(promoted, [model, alias], note, **quiet).then(look, chosen, shown, **quiet)
-    starting(page, blocks, tab, note, chosen)
-
-
-def _good(sentence: str) -> str:
-    return f'<p class="good" role="status">{sentence}</p>'
+    gr.on([tab.select, beat.tick, chosen.input], look, chosen, shown, **QUIET)
+    stop.click(ended, chosen, note, **QUIET).then(look, chosen, shown, **QUIET)
+    promote.click(promoted, [model, alias], note, **QUIET).then(look, chosen, shown, **QUIET)
+    starting(page, tab, note)
+    return beat
 
 
 def _panel(session: Session, current: str | None) -> list[Any]:
@@ -90,13 +84,13 @@ def _panel(session: Session, current: str | None) -> list[Any]:
         hint = '<p class="facts">No runs yet. Start one below: the embedded corpus and models need no GPU.</p>'
         closed = gr.update(visible=False)
         return [choices, hint, "", closed, closed, "", closed, gr.skip(), closed, gr.skip()]
-    return [choices, "", *_run(session, next(run for run in runs if run["id"] == current), runs)]
+    return [choices, "", *_run(session, next(run for run in runs if run["id"] == current))]
 
 
-def _run(session: Session, run: dict[str, Any], runs: list[dict[str, Any]]) -> list[Any]:
+def _run(session: Session, run: dict[str, Any]) -> list[Any]:
     client, path = session.client, f"/runs/{part(run['id'])}"
     used = next((line for line in client.get("/usage", by=["run"])["data"] if line["run"] == run["id"]), {})
-    about = facts(run, runs, used, client.get(f"{path}/arms")["data"])
+    about = facts(run, used, client.get(f"{path}/arms")["data"])
     drawn = curves(client.get(f"{path}/metrics")["data"])
     names = [str(name) for name in (run["result"] or {}).get("models", ())]
     listed = client.get("/models")["data"] if names else []

@@ -11,12 +11,12 @@ import yaml
 from coat_ray.client import PlatformError
 from ui import sentences
 from ui.forms import COMMON, Field, fields, filled, without
-from ui.page import Page, told
+from ui.page import QUIET, Page, good, told
 
 ROUTES = {"run": "/runs", "sweep": "/sweeps"}
 
 
-def starting(page: Page, blocks: gr.Blocks, tab: gr.Tab, note: gr.HTML, opened: gr.Radio) -> None:
+def starting(page: Page, tab: gr.Tab, note: gr.HTML) -> None:
     """Lay the form out below the runs."""
     with gr.Accordion("Start a training or a sweep", open=False, elem_id="start"):
         with gr.Row():
@@ -40,7 +40,7 @@ def starting(page: Page, blocks: gr.Blocks, tab: gr.Tab, note: gr.HTML, opened: 
         names = [(f"{each['kind']}: {each['name']}", f"{each['kind']}/{each['name']}") for each in shipped]
         return gr.update(choices=names, value="run/embedded"), gr.update(visible=session.tenant is None), ""
 
-    tab.select(listed, begin, [begin, team, about], show_progress="hidden", api_visibility="private")
+    tab.select(listed, begin, [begin, team, about], **QUIET)
 
 
 def _form(page: Page, name: str, request: gr.Request, team: gr.Textbox, note: gr.HTML) -> None:
@@ -69,9 +69,9 @@ def _form(page: Page, name: str, request: gr.Request, team: gr.Textbox, note: gr
             return told(f"The YAML cannot be used: {str(error).splitlines()[0]}.")
         except PlatformError as error:
             return told(sentences.about_platform(error))
-        return f'<p class="good" role="status">{run["name"]} is {run["state"]}, as {run["id"]}.</p>'
+        return good(f"{run['name']} is {run['state']}, as {run['id']}.")
 
-    start.click(submitted, [team, rest, *inputs], note, show_progress="hidden", api_visibility="private")
+    start.click(submitted, [team, rest, *inputs], note, **QUIET)
 
 
 def _component(field: Field) -> Any:

@@ -31,8 +31,8 @@ LINES = ("#2a9d8f", "#d08c2f", "#7a6fd0", "#c8577a", "#4f93d1", "#8c9a3b", "#a07
 MOST_SHOWN = 8
 """Classes or notes in a row, the strongest ones."""
 
-HEIGHTS = {"wave": 70, "frequency": 120, "class": 150, "note": 170, "lines": 150, "similarity": 150}
-GAP = 46
+HEIGHTS = {"wave": 56, "frequency": 92, "class": 112, "note": 120, "lines": 100, "similarity": 112}
+GAP = 38
 FONT = "ui-sans-serif, system-ui, sans-serif"
 
 
@@ -44,6 +44,7 @@ class Row:
     height: int
     traces: list[Any]
     axis: dict[str, Any]
+    legend: bool = False
 
 
 def figure(clip: Clip, thinking: Views, teachers: Views) -> go.Figure:
@@ -77,13 +78,15 @@ def _rows(role: str, student: View, teacher: View | None) -> list[Row]:
     kind = student["axes"][1]
     if kind == "class" and len(student["class"]) <= len(LINES):
         return [_curves(title, student, teacher)]
-    return _pair(title, student, teacher, _heat)
+    pair = _pair(title, student, teacher, _heat)
+    return pair[::-1] if kind == "frequency" else pair  # what went in stands above what became of it
 
 
 def _pair(title: str, student: View, teacher: View | None, draw: Any) -> list[Row]:
-    rows = [draw(f"{title} · in the block", student, STUDENT, _shown(student, teacher))]
+    shown = _shown(student, teacher)
+    rows = [draw(f"{title} · in the block", student, STUDENT, shown)]
     if teacher is not None:
-        rows.append(draw(f"{title} · {_teacher(teacher)}", teacher, TEACHER, _shown(student, teacher)))
+        rows.append(draw(f"{title} · {_teacher(teacher)}", teacher, TEACHER, shown))
     return rows
 
 
@@ -160,8 +163,9 @@ def _curves(title: str, student: View, teacher: View | None) -> Row:
                     hovertemplate=f"%{{x:.2f}} s · {name} ({who}): %{{y:.0%}}<extra></extra>",
                 )
             )
-    drawn = f"{title} · block ——  {_teacher(teacher)} ····" if teacher is not None else f"{title} · in the block"
-    return Row(drawn, HEIGHTS["lines"], traces, {"tickformat": ".0%", "range": [0, 1.02], "nticks": 3})
+    drawn = f"{title} · block (lines), {_teacher(teacher)} (dots)" if teacher is not None else f"{title} · in the block"
+    axis = {"tickformat": ".0%", "range": [0, 1.02], "nticks": 3}
+    return Row(drawn, HEIGHTS["lines"], traces, axis, legend=True)
 
 
 def _wave(clip: Clip) -> Row:
@@ -191,11 +195,14 @@ def _drawn(rows: list[Row], seconds: float) -> go.Figure:
         range=[0, seconds], showgrid=False, zeroline=False, ticksuffix=" s", showspikes=True, spikemode="across",
         spikethickness=1, spikedash="solid", spikecolor="rgba(128,134,142,.7)", spikesnap="cursor",
     )  # fmt: skip
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "yanchor": "bottom", "font": {"size": 11}}
+    if (place := next((i for i, row in enumerate(rows, 1) if row.legend), None)) is not None:
+        axis = "yaxis" if place == 1 else f"yaxis{place}"
+        legend["y"] = drawn.layout[axis].domain[1]
     drawn.update_layout(
         height=total + 60, margin={"l": 96, "r": 14, "t": 34, "b": 44}, font={"family": FONT, "color": "#80868e"},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(128,134,142,.07)", hovermode="closest", dragmode="zoom",
-        legend={"orientation": "h", "y": -0.04, "x": 0, "font": {"size": 11}},
-        meta={"seconds": seconds},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(128,134,142,.07)", hovermode="closest", dragmode=False,
+        legend=legend,
     )  # fmt: skip
     return drawn
 

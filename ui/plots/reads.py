@@ -37,7 +37,7 @@ def _row(role: str, student: Any, teacher: Any) -> str:
 def _meter(teacher: Any) -> str:
     figure = (teacher or {}).get("agreement")
     if figure is None:
-        return "–"
+        return "not compared"
     measure, value = escape(figure["measure"]), figure["value"]
     if value is None:
         return f'<span title="{measure}">nothing to compare</span>'

@@ -18,28 +18,22 @@ def label(run: Run) -> str:
     return f"{SIGNS.get(run['state'], '○')} {run['name']} · {kind} · {run['state']} · {ago(run['submitted_at'])}"
 
 
-def place(run: Run, runs: Sequence[Run]) -> str:
-    """Where a queued run stands among those of its team."""
-    waiting = [other for other in runs if other["state"] == "queued" and other["tenant"] == run["tenant"]]
-    order = sorted(waiting, key=lambda other: (-other["priority"], other["submitted_at"]))
-    return f"{[other['id'] for other in order].index(run['id']) + 1} of {len(order)} in the team's queue"
-
-
-def facts(run: Run, runs: Sequence[Run], used: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
+def facts(run: Run, used: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
     """State, reason, cost, checkpoints."""
     lines = [("State", run["state"])]
-    if run["state"] == "queued" and any(other["id"] == run["id"] for other in runs):
-        lines.append(("Queue", place(run, runs)))
     if run["reason"]:
         lines.append(("Why", run["reason"]))
     asks = run["resources"]
+    cost = (
+        f"{used.get('cpu_seconds', 0) / 60:.1f} CPU-minutes, {used.get('accelerator_seconds', 0) / 3600:.2f} GPU-hours"
+    )
     lines += [
         ("Team", run["tenant"]),
         ("Asks for", f"{asks['cpus']:g} CPUs, {asks['gpus']:g} GPUs"),
-        ("Cost so far", f"{used.get('cpu_seconds', 0) / 60:.1f} CPU-minutes, {used.get('accelerator_seconds', 0) / 3600:.2f} GPU-hours"),
+        ("Cost so far", cost),
         ("Submitted", ago(run["submitted_at"])),
         ("Attempts", str(run["attempts"])),
-    ]  # fmt: skip
+    ]
     for arm, record in arms.items():
         steps = ", ".join(map(str, record["checkpoints"])) or "none yet"
         lines.append((f"Arm {arm}", f"{record['state']}; checkpoints at steps {steps}"))

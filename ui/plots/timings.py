@@ -6,14 +6,6 @@ from html import escape
 
 from ui.models import Answer
 
-PARTS = (
-    ("encode", "Hearing"),
-    ("prefill", "Prefill"),
-    ("ttft", "First token"),
-    ("decode", "Decoding"),
-    ("total", "Total"),
-)
-
 
 def seconds(value: float) -> str:
     """A duration with a fitting unit."""
@@ -25,10 +17,11 @@ def line(answer: Answer) -> str:
     timings, usage = answer.coat.get("timings"), answer.usage
     if not timings:
         return ""
+    tokens = usage.get("completion_tokens", 0)
     block = usage.get("prompt_tokens_details", {}).get("block_tokens", 0)
     facts = [
         f"first token after {seconds(timings['ttft'])}",
-        f"{usage.get('completion_tokens', 0)} tokens in {seconds(timings['total'])}",
+        f"{tokens} {'token' if tokens == 1 else 'tokens'} in {seconds(timings['total'])}",
         f"block of {block - 2} positions" if block else "no block",
     ]
     facts += [

@@ -37,7 +37,7 @@ def teams(found: Sequence[Team]) -> str:
     total = sum(team["quota"]["weight"] for team in found if not team["closed"]) or 1.0
     head = "".join(f"<th>{escape(name)}</th>" for _, name, _ in LIMITS)
     rows = "".join(_team(team, total) for team in found)
-    return f'<div class="scroll"><table class="reads"><thead><tr><th>Team</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return _table(f"<tr><th>Team</th>{head}</tr>", rows)
 
 
 def _team(team: Team, total: float) -> str:
@@ -64,6 +64,10 @@ def queue(runs: Sequence[Mapping[str, Any]]) -> str:
         for run in sorted(live, key=lambda run: (run["state"] == "queued", -run["priority"], run["submitted_at"]))
     )
     head = "<tr><th>Run</th><th>Team</th><th>State</th><th>CPUs / GPUs</th><th>Submitted</th><th>Why it waits</th></tr>"
+    return _table(head, rows)
+
+
+def _table(head: str, rows: str) -> str:
     return f'<div class="scroll"><table class="reads"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
@@ -73,25 +77,28 @@ def months(lines: Sequence[Mapping[str, Any]]) -> go.Figure | None:
     names = sorted({line["tenant"] for line in lines if line["tenant"]})
     if not known or not names:
         return None
-    drawn = make_subplots(1, len(MEASURES), subplot_titles=[title for _, title, _ in MEASURES], horizontal_spacing=0.06)
-    for place, (key, _, unit) in enumerate(MEASURES, 1):
+    drawn = make_subplots(
+        2, 2, subplot_titles=[title for _, title, _ in MEASURES], horizontal_spacing=0.1, vertical_spacing=0.24
+    )
+    for place, (key, _, unit) in enumerate(MEASURES):
         for number, name in enumerate(names):
             sums = [
                 sum(line[key] for line in lines if (line["tenant"], line["month"]) == (name, m)) / unit for m in known
             ]
             drawn.add_trace(
                 go.Bar(
-                    x=known, y=sums, name=name, legendgroup=name, showlegend=place == 1, width=0.5,
-                    marker={"color": LINES[number % len(LINES)]}, hovertemplate="%{x}: %{y:.3g}<extra>" + escape(name) + "</extra>",
+                    x=known, y=sums, name=name, legendgroup=name, showlegend=place == 0, width=0.5,
+                    marker={"color": LINES[number % len(LINES)]},
+                    hovertemplate=f"%{{x}}: %{{y:.3g}}<extra>{escape(name)}</extra>",
                 ),
-                row=1, col=place,
+                row=place // 2 + 1, col=place % 2 + 1,
             )  # fmt: skip
     drawn.update_xaxes(type="category", showgrid=False)
-    drawn.update_yaxes(zeroline=False, nticks=4)
+    drawn.update_yaxes(zeroline=False, nticks=4, rangemode="tozero", exponentformat="none")
     drawn.update_annotations(font={"size": 12})
     drawn.update_layout(
-        barmode="stack", height=270, margin={"l": 40, "r": 10, "t": 34, "b": 60}, paper_bgcolor="rgba(0,0,0,0)",
+        barmode="stack", height=430, margin={"l": 40, "r": 10, "t": 34, "b": 60}, paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(128,134,142,.07)", font={"family": FONT, "color": "#80868e", "size": 11},
-        legend={"orientation": "h", "y": -0.25},
+        legend={"orientation": "h", "y": -0.12},
     )  # fmt: skip
     return drawn
