@@ -91,6 +91,7 @@ def band_centers() -> list[float]:
     return [round(float(700 * (10 ** (m / 2595) - 1)), 1) for m in mel]
 
 
+@torch.no_grad()
 def fit(backbone: Backbone, clips: list[np.ndarray]) -> MelMap:
     """The ridge solution over all positions of *clips*, signals (n,) at 16 kHz."""
     inputs, outputs = [], []
@@ -125,7 +126,6 @@ def _bank() -> np.ndarray:
     return bank
 
 
-@torch.inference_mode()
 def main() -> None:
     """Fit the map of a base and write it where it is looked for."""
     defaults = BackboneConfig()

@@ -190,7 +190,7 @@ def _drawn(rows: list[Row], seconds: float) -> go.Figure:
         drawn.add_traces(row.traces, rows=place, cols=1)
         drawn.update_yaxes(row.axis, row=place, col=1)
     drawn.update_annotations(x=0, xanchor="left", yshift=2, font={"size": 13})
-    drawn.update_yaxes(showgrid=False, ticks="", tickfont={"size": 11}, fixedrange=True)
+    drawn.update_yaxes(showgrid=False, zeroline=False, ticks="", tickfont={"size": 11}, fixedrange=True)
     drawn.update_xaxes(
         range=[0, seconds], showgrid=False, zeroline=False, ticksuffix=" s", showspikes=True, spikemode="across",
         spikethickness=1, spikedash="solid", spikecolor="rgba(128,134,142,.7)", spikesnap="cursor",
