@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +16,16 @@ MOST_TURNS = 20
 
 @dataclass
 class Turn:
-    """A question, the clip that came with it, and the answer. ``note``: why there is none, or no whole one."""
+    """A question, the clip that came with it, and the answer.
+
+    ``note``: why there is none, or no whole one. ``stopped``: set by a visitor who has heard enough.
+    """
 
     question: str
     clip: Clip | None = None
     answer: Answer = field(default_factory=Answer)
     note: str = ""
+    stopped: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +91,7 @@ class Models:
             raise AnswerError(_refusal(answer.status_code, answer.content))
         return list(answer.json()["data"])
 
-    async def ask(self, key: str, asked: Asked) -> AsyncIterator[Answer]:
+    async def ask(self, key: str, asked: Asked) -> AsyncGenerator[Answer, None]:
         """The answer each time that there is more of it; the same object, which grows.
 
         Raises:
@@ -118,6 +120,27 @@ class Models:
         async for answer in self.ask(key, asked):
             found = answer
         return found
+
+
+async def until_stopped(answers: AsyncGenerator[Answer, None], stopped: asyncio.Event) -> AsyncGenerator[Answer, None]:
+    """The same answers until *stopped* is set; then the request behind them is closed, and the engine lets it go."""
+    halt = asyncio.create_task(stopped.wait())
+    try:
+        while True:
+            piece = asyncio.ensure_future(anext(answers))
+            await asyncio.wait((piece, halt), return_when=asyncio.FIRST_COMPLETED)
+            if halt.done():
+                piece.cancel()
+                with suppress(asyncio.CancelledError, StopAsyncIteration, AnswerError):
+                    await piece
+                return
+            try:
+                yield piece.result()
+            except StopAsyncIteration:
+                return
+    finally:
+        halt.cancel()
+        await answers.aclose()
 
 
 def clip_part(wav: bytes) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
+from coat_ray.client import Client
 from coat_ray.config import BackboneConfig, ExpertConfig, ProjectorConfig
 from coat_ray.experts.registry import load_expert
 from coat_ray.inference.engine import Engine
@@ -56,8 +57,13 @@ class World:
     engine: Engine
     url: str
     models_url: str
+    platform_url: str
     keys: dict[str, str] = field(default_factory=dict)
     servers: dict[str, uvicorn.Server] = field(default_factory=dict)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs, as the owner sees them."""
+        return list(Client.open(self.platform_url, self.keys["owner"]).get("/runs")["data"])
 
     def revoke(self, who: str) -> None:
         """End a key at once."""
@@ -81,7 +87,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name, app in (("platform", platform_app(platform)), ("models", models_app(serving))):
         servers[name], urls[name] = _serve(app)
     servers["page"], urls["page"] = _serve(mount(FastAPI(openapi_url=None), urls["platform"], urls["models"]))
-    yield World(platform, engine, urls["page"], urls["models"], _keys(database), servers)
+    yield World(platform, engine, urls["page"], urls["models"], urls["platform"], _keys(database), servers)
     for server in servers.values():
         server.should_exit = True
     engine.stop()

@@ -15,6 +15,9 @@ from ui import sentences
 pytestmark = pytest.mark.slow
 
 MODEL = "base:speech/trial@1"
+UNNAMED = """[...document.querySelectorAll('button, input, textarea, select')]
+  .filter(e => e.offsetParent && !e.closest('[aria-hidden=true]') && !(e.innerText || e.ariaLabel || e.title ||
+    e.getAttribute('aria-labelledby') || (e.labels && e.labels.length))).map(e => e.outerHTML.slice(0, 120))"""
 
 
 def choose(page, picker, name):
@@ -33,7 +36,9 @@ def ask(page, question):
 
 def take_example(page, name="A melody"):
     page.get_by_role("button", name=name).locator("visible=true").first.click()
-    expect(page.locator("[data-testid=waveform-controls], .waveform-container").locator("visible=true").first).to_be_visible()
+    expect(
+        page.locator("[data-testid=waveform-controls], .waveform-container").locator("visible=true").first
+    ).to_be_visible()
 
 
 def test_nobody_comes_in_with_a_wrong_key_and_the_key_that_is_right_stays_on_the_server(world, visitor):
@@ -91,7 +96,9 @@ def test_a_visitor_records_and_asks(world, visitor):
     page.locator("#ask-clip").get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(1500)
     page.locator("#ask-clip").get_by_role("button", name="Stop", exact=True).click()
-    expect(page.locator("#ask-clip .waveform-container, #ask-clip [data-testid=waveform-controls]").first).to_be_visible()
+    expect(
+        page.locator("#ask-clip .waveform-container, #ask-clip [data-testid=waveform-controls]").first
+    ).to_be_visible()
     ask(page, "what is heard?")
     expect(page.locator("#ask-status")).to_contain_text("first token after")
     expect(page.locator("#ask-chat audio")).to_have_count(1)
@@ -132,7 +139,9 @@ def test_inside_the_block_student_and_teachers_stand_in_one_time_and_can_be_save
     expect(page.locator("#inside-said")).to_contain_text("Without the block")
     plot = page.locator("#inside-plot .js-plotly-plot")
     expect(plot).to_contain_text("Sound events · teacher (panns)")
-    ranges = plot.evaluate("p => Object.keys(p._fullLayout).filter(k => /^xaxis/.test(k)).map(k => p._fullLayout[k].range)")
+    ranges = plot.evaluate(
+        "p => Object.keys(p._fullLayout).filter(k => /^xaxis/.test(k)).map(k => p._fullLayout[k].range)"
+    )
     assert len(ranges) > 6
     assert len({tuple(each) for each in ranges}) == 1
     page.evaluate("document.getElementById('inside-player').currentTime = 0.5")
@@ -174,7 +183,7 @@ def test_a_run_is_started_from_a_form_seen_and_stopped_by_members_only(world, vi
     page.locator("#start-run").click()
     expect(page.locator("#experiments-note")).to_contain_text("from-the-page is queued")
     expect(page.locator("#runs-list")).to_contain_text("from-the-page")
-    [run] = [r for r in world.platform_runs() if r["name"] == "from-the-page"]
+    [run] = [r for r in world.runs() if r["name"] == "from-the-page"]
     assert run["config"]["stages"][0]["steps"] == 3
     expect(page.locator("#run-facts")).to_contain_text("from-the-page")
     guest.picture("experiments")
@@ -232,9 +241,6 @@ def test_a_visitor_with_a_phone_and_keys_only_can_ask(world, visitor):
     page.keyboard.press("Enter")
     expect(page.locator("#ask-status")).to_contain_text("first token after")
     guest.picture("phone")
-    unnamed = page.evaluate(
-        "[...document.querySelectorAll('button, input, textarea, select')].filter(e => e.offsetParent && !e.closest('[aria-hidden=true]')"
-        " && !(e.innerText || e.ariaLabel || e.title || e.getAttribute('aria-labelledby') || (e.labels && e.labels.length))).map(e => e.outerHTML.slice(0, 120))"
-    )
+    unnamed = page.evaluate(UNNAMED)
     assert unnamed == []
     assert urlsplit(page.url).query == ""

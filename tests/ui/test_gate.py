@@ -80,10 +80,21 @@ def test_an_event_reaches_gradio_as_it_was_sent_and_within_bounds(world):
     assert world.one.post("/ui/gradio_api/queue/join", content=b"x" * (MOST_BODY + 1)).status_code == 413
 
 
-@pytest.mark.parametrize(
-    "path", ["gradio_api/proxy=http://localhost/", "gradio_api/file/tmp/x", "gradio_api/info", "monitoring", "gradio_api/runs",
-             "gradio_api/stream/a/b/1/playlist.m3u8", "gradio_api/deep_link", "gradio_api/vibe-code", "login"],
-)  # fmt: skip
+CLOSED = (
+    "gradio_api/proxy=http://localhost/",
+    "gradio_api/file/tmp/x",
+    "gradio_api/info",
+    "gradio_api/runs",
+    "gradio_api/run/predict",
+    "gradio_api/stream/a/b/1/playlist.m3u8",
+    "gradio_api/deep_link",
+    "gradio_api/vibe-code",
+    "monitoring",
+    "login",
+)
+
+
+@pytest.mark.parametrize("path", CLOSED)
 def test_routes_that_the_page_does_not_use_are_closed(world, path):
     assert world.one.get(f"/ui/{path}").status_code == 404
 

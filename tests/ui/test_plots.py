@@ -16,7 +16,8 @@ TIME = {"unit": "s", "first_center": 0.01, "step": 0.5, "columns": 2, "positions
 
 
 def view(kind, names, values, **more):
-    return {"expert": "e", "summary": "", "unit": "probability", "axes": ["time", kind], kind: names, "time": TIME, "values": values, **more}  # fmt: skip
+    facts = {"expert": "e", "summary": "", "unit": "probability", "axes": ["time", kind], "time": TIME}
+    return {**facts, kind: names, "values": values, **more}
 
 
 THINKING = {
@@ -88,6 +89,7 @@ def test_a_run_has_a_plot_for_each_loss_with_all_arms():
 
 
 def test_names_of_runs_are_text():
-    run = {"name": "<b>", "tenant": "a", "state": "queued", "reason": "<i>", "priority": 0, "submitted_at": "2026-01-01T00:00:00+00:00", "resources": {"cpus": 1, "gpus": 0}}  # fmt: skip
+    run = {"name": "<b>", "tenant": "a", "state": "queued", "reason": "<i>", "priority": 0}
+    run |= {"submitted_at": "2026-01-01T00:00:00+00:00", "resources": {"cpus": 1, "gpus": 0}}
     assert "<b>" not in queue([run])
     assert months([]) is None

@@ -12,7 +12,7 @@ from coat_ray.audio import AudioError
 from ui import sentences
 from ui.conversation import Turn
 from ui.examples import Example, examples
-from ui.models import AnswerError, Asked
+from ui.models import AnswerError, Asked, until_stopped
 from ui.page import MODES, PREFIX, QUIET, Page, told, uploaded
 from ui.plots.timings import line
 from ui.sessions import Session
@@ -50,14 +50,11 @@ def ask_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     parts, asking = _laid_out(), _Asking(page)
     shown = [parts.chat, parts.question, parts.status, parts.send, parts.stop]
     ways = [parts.model, parts.mode]
-    events = [
-        gr.on(
-            [parts.question.submit, parts.send.click], asking.begin, [parts.question, parts.clip, *ways], shown, **QUIET
-        ),
-        parts.retry.click(asking.again, ways, shown, **QUIET),
-    ]
-    parts.stop.click(asking.stop, None, shown, cancels=events, **QUIET)
-    gr.on([parts.fresh.click, parts.chat.clear], asking.begin_anew, None, shown, cancels=events, **QUIET)
+    asked = [parts.question, parts.clip, *ways]
+    gr.on([parts.question.submit, parts.send.click], asking.begin, asked, shown, **QUIET)
+    parts.retry.click(asking.again, ways, shown, **QUIET)
+    parts.stop.click(asking.stop, None, None, **QUIET)
+    gr.on([parts.fresh.click, parts.chat.clear], asking.begin_anew, None, shown, **QUIET)
     page.keep_current([parts.model], blocks, tab)
     for button, example in parts.examples:
         button.click(_taken(example), None, [parts.clip, parts.question], **QUIET)
@@ -134,15 +131,15 @@ class _Asking:
         async for update in self._answered(session, request.session_hash, model, mode):
             yield update
 
-    def stop(self, request: gr.Request) -> tuple[Any, ...]:
-        """What came so far stays; the request to the models is closed with its event."""
-        conversation = self._page.session(request).conversation(request.session_hash)
-        if conversation.turns and not conversation.turns[-1].answer.done:
-            conversation.turns[-1].note = sentences.STOPPED
-        return conversation.shown(player), gr.skip(), "", *IDLE
+    async def stop(self, request: gr.Request) -> None:
+        """End the answer that comes; what came so far stays."""
+        turns = self._page.session(request).conversation(request.session_hash).turns
+        if turns:
+            turns[-1].stopped.set()
 
-    def begin_anew(self, request: gr.Request) -> tuple[Any, ...]:
+    async def begin_anew(self, request: gr.Request) -> tuple[Any, ...]:
         """Forget the conversation of this tab."""
+        await self.stop(request)
         self._page.session(request).conversations.pop(request.session_hash or "", None)
         return [], "", "", *IDLE
 
@@ -154,12 +151,17 @@ class _Asking:
         turn, status = conversation.turns[-1], ""
         yield conversation.shown(player), "", "", *BUSY
         try:
-            async for answer in self._page.models.ask(session.key, Asked(model, conversation.messages(), mode)):
+            answers = self._page.models.ask(session.key, Asked(model, conversation.messages(), mode))
+            async for answer in until_stopped(answers, turn.stopped):
                 turn.answer = answer
                 yield conversation.shown(player), gr.skip(), gr.skip(), *BUSY
             status = line(turn.answer)
         except AnswerError as error:
             turn.note = str(error)
+        if turn.stopped.is_set():
+            turn.note = sentences.STOPPED
+        if session.conversation(tab) is not conversation:
+            return  # another one has begun
         yield conversation.shown(player), gr.skip(), status, *IDLE
 
 

@@ -54,7 +54,7 @@ def _form(page: Page, name: str, request: gr.Request, team: gr.Textbox, note: gr
     with gr.Accordion("Everything else, as YAML", open=False):
         rest = gr.Code(
             yaml.safe_dump(without(shipped["config"], COMMON[kind]), sort_keys=False), language="yaml",
-            show_label=False, max_lines=24, elem_id="start-yaml",
+            show_label=False, max_lines=24, elem_id="start-yaml", interactive=True,
         )  # fmt: skip
     start = gr.Button("Start", variant="primary", elem_id="start-run")
 
@@ -75,7 +75,7 @@ def _form(page: Page, name: str, request: gr.Request, team: gr.Textbox, note: gr
 
 
 def _component(field: Field) -> Any:
-    shared: dict[str, Any] = {"label": field.label, "info": field.about or None, "min_width": 210}
+    shared: dict[str, Any] = {"label": field.label, "info": field.about or None, "min_width": 210, "interactive": True}
     shared["elem_id"] = f"start-{field.path.replace('.', '-').replace('_', '-')}"
     if field.kind == "choices":
         return gr.CheckboxGroup(list(field.choices), value=list(field.value or ()), **shared)
