@@ -196,9 +196,9 @@ def _drawn(rows: list[Row], seconds: float) -> go.Figure:
         spikethickness=1, spikedash="solid", spikecolor="rgba(128,134,142,.7)", spikesnap="cursor",
     )  # fmt: skip
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "yanchor": "bottom", "font": {"size": 11}}
-    if (place := next((i for i, row in enumerate(rows, 1) if row.legend), None)) is not None:
-        axis = "yaxis" if place == 1 else f"yaxis{place}"
-        legend["y"] = drawn.layout[axis].domain[1]
+    for place, row in enumerate(rows, 1):
+        if row.legend:
+            legend["y"] = drawn.layout[f"yaxis{place}" if place > 1 else "yaxis"].domain[1]
     drawn.update_layout(
         height=total + 60, margin={"l": 96, "r": 14, "t": 34, "b": 44}, font={"family": FONT, "color": "#80868e"},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(128,134,142,.07)", hovermode="closest", dragmode=False,
