@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import socket
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -174,7 +175,8 @@ def world(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Platform, models and page in a process of their own; gives the page's and the models' address, and a key."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(folder, there), daemon=True)
+    own = Path(tempfile.mkdtemp(dir=folder))
+    process = context.Process(target=_serve, args=(own, there), daemon=True)
     process.start()
     try:
         yield here.recv()

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,25 +121,46 @@ class Models:
         return found
 
 
-async def until_stopped(answers: AsyncGenerator[Answer, None], stopped: asyncio.Event) -> AsyncGenerator[Answer, None]:
-    """The same answers until *stopped* is set; then the request behind them is closed, and the engine lets it go."""
-    halt = asyncio.create_task(stopped.wait())
-    try:
-        while True:
-            piece = asyncio.ensure_future(anext(answers))
-            await asyncio.wait((piece, halt), return_when=asyncio.FIRST_COMPLETED)
-            if halt.done():
-                piece.cancel()
-                with suppress(asyncio.CancelledError, StopAsyncIteration, AnswerError):
-                    await piece
-                return
-            try:
-                yield piece.result()
-            except StopAsyncIteration:
-                return
-    finally:
-        halt.cancel()
-        await answers.aclose()
+class Coming:
+    """An answer on its way: asked for at once, read by a task of its own, until *stopped* is set.
+
+    Then the request behind it is closed, and the engine lets it go.
+    """
+
+    def __init__(self, answers: AsyncGenerator[Answer, None], stopped: asyncio.Event) -> None:
+        self._answers, self._news = answers, asyncio.Queue[Answer | None]()
+        self._reading = asyncio.create_task(self._read())
+        self._stopping = asyncio.create_task(self._stop(stopped))
+
+    async def newest(self) -> AsyncGenerator[Answer, None]:
+        """The answer each time that there is more of it; several pieces that have come together are one.
+
+        Raises:
+            AnswerError: it was refused, or broke off.
+        """
+        try:
+            ended = False
+            while not ended and (answer := await self._news.get()) is not None:
+                while not self._news.empty():
+                    ended = self._news.get_nowait() is None
+                yield answer
+            if self._reading.done() and not self._reading.cancelled() and (problem := self._reading.exception()):
+                raise problem
+        finally:
+            self._stopping.cancel()
+            self._reading.cancel()
+
+    async def _read(self) -> None:
+        try:
+            async for answer in self._answers:
+                self._news.put_nowait(answer)
+        finally:
+            await self._answers.aclose()
+            asyncio.get_running_loop().call_soon(self._news.put_nowait, None)  # once this task has its outcome
+
+    async def _stop(self, stopped: asyncio.Event) -> None:
+        await stopped.wait()
+        self._reading.cancel()
 
 
 def clip_part(wav: bytes) -> dict[str, Any]:

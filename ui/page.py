@@ -78,7 +78,10 @@ def uploaded(session: Session, path: str) -> Clip:
     """
     if path not in session.files and not Path(path).resolve().is_relative_to(FOLDER):
         raise PermissionError(sentences.NO_CLIP)
-    return session.keep(Clip.read(path))
+    known = session.clips.get(session.heard.get(path, ""))
+    clip = session.keep(known or Clip.read(path))
+    session.heard[path] = clip.id
+    return clip
 
 
 async def clip_of(session: Session, path: str | None, tab: str | None) -> Clip | None:

@@ -31,6 +31,7 @@ class Session:
         me: what the platform says of it (``GET /api/v1/me``).
         client: the platform's API, asked with the key.
         clips: by id, the ones used last.
+        heard: which clip is in a file that was decoded already.
         files: what this visitor's browser has uploaded, as paths that only it may name.
         tabs: Gradio's names of the visitor's tabs.
         conversations: one for each tab.
@@ -41,6 +42,7 @@ class Session:
     me: dict[str, Any]
     client: Client = field(repr=False)
     clips: OrderedDict[str, Clip] = field(default_factory=OrderedDict, repr=False)
+    heard: dict[str, str] = field(default_factory=dict, repr=False)
     files: OrderedDict[str, None] = field(default_factory=OrderedDict, repr=False)
     tabs: set[str] = field(default_factory=set, repr=False)
     conversations: dict[str, Conversation] = field(default_factory=dict, repr=False)
@@ -73,7 +75,7 @@ class Session:
         """Remember that this visitor uploaded a file."""
         self.files[path] = None
         while len(self.files) > MOST_FILES:
-            self.files.popitem(last=False)
+            self.heard.pop(self.files.popitem(last=False)[0], None)
 
 
 class Sessions:

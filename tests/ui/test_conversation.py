@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
 from ui import sentences
 from ui.conversation import Conversation, Turn
-from ui.models import Answer, AnswerError
+from ui.models import Answer, AnswerError, Coming
 from ui.models import _event as event
 from ui.plots.bars import bars
 from ui.plots.timings import line
@@ -51,6 +53,44 @@ def test_an_answer_grows_with_the_events_of_its_stream():
     assert answer.take({"choices": [{"delta": {}, "finish_reason": "stop"}], "coat": {"timings": {"total": 1.0}}})
     assert not answer.take({"choices": [], "usage": {"completion_tokens": 2}})
     assert (answer.text, answer.done, answer.usage["completion_tokens"]) == ("a dog", True, 2)
+
+
+async def growing(pieces, wait=0.0, problem=None):
+    answer = Answer()
+    for piece in pieces:
+        answer.text += piece
+        yield answer
+        await asyncio.sleep(wait)
+    if problem:
+        raise problem
+
+
+def followed(answers, stop_at=None):
+    """What a panel shows of an answer, and whether it was stopped."""
+
+    async def follow():
+        stopped, shown = asyncio.Event(), []
+        async for answer in Coming(answers, stopped).newest():
+            shown.append(answer.text)
+            if answer.text == stop_at:
+                stopped.set()
+        return shown
+
+    return asyncio.run(asyncio.wait_for(follow(), 20))
+
+
+def test_an_answer_is_shown_as_it_comes():
+    shown = followed(growing("abc", wait=0.02))
+    assert (shown[0], shown[-1]) == ("a", "abc")
+
+
+def test_a_stopped_answer_ends_although_the_models_would_go_on():
+    assert followed(growing("a" * 1000, wait=0.02), stop_at="aaa")[-1] in ("aaa", "aaaa")
+
+
+def test_what_breaks_an_answer_reaches_the_panel_after_what_came():
+    with pytest.raises(AnswerError, match="broke"):
+        followed(growing("ab", problem=AnswerError("it broke")))
 
 
 def test_an_error_within_a_stream_is_told():

@@ -12,7 +12,7 @@ from coat_ray.audio import AudioError
 from ui import sentences
 from ui.conversation import Turn
 from ui.examples import Example, examples
-from ui.models import AnswerError, Asked, until_stopped
+from ui.models import AnswerError, Asked, Coming
 from ui.page import MODES, PREFIX, QUIET, Page, told, uploaded
 from ui.plots.timings import line
 from ui.sessions import Session
@@ -149,10 +149,11 @@ class _Asking:
         """The conversation's last question, asked; what the panel shows each time there is more."""
         conversation = session.conversation(tab)
         turn, status = conversation.turns[-1], ""
+        answers = self._page.models.ask(session.key, Asked(model, conversation.messages(), mode))
+        coming = Coming(answers, turn.stopped)
         yield conversation.shown(player), "", "", *BUSY
         try:
-            answers = self._page.models.ask(session.key, Asked(model, conversation.messages(), mode))
-            async for answer in until_stopped(answers, turn.stopped):
+            async for answer in coming.newest():
                 turn.answer = answer
                 yield conversation.shown(player), gr.skip(), gr.skip(), *BUSY
             status = line(turn.answer)
