@@ -99,6 +99,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with torch.no_grad():  # what random adapters say would end at once
         base.lm_head.weight[base.front.end_of_turn_id] = 0
     _add(storage, "speech", "notes", make_model(base, 2, 0, specs=make_specs()), folder / "a")
+    _add(storage, "speech", "broken", make_model(base, 1, 2), folder / "c")
     _add(storage, "music", "chords", make_model(base, 3, 1), folder / "b")
     engine = Engine(copy.deepcopy(base), BackboneConfig(), EngineLimits(rows=8, waiting=8))
     made = Live(Serving(platform, engine, BackboneConfig(), ServingLimits(transcript_tokens=8)), "", _keys(database))
