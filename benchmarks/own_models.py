@@ -75,6 +75,11 @@ class OwnModels:
         line = Path(f"/proc/{self.process.pid}/status").read_text().split("VmHWM:")[1]
         return int(line.split()[0]) * 1024
 
+    def cpu_seconds(self) -> float:
+        """Processor time since it started, in steps of a hundredth."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
     def started(self) -> float:
         """When the process began, which tells it from one that was started again.
 
