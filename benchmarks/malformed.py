@@ -12,10 +12,11 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from itertools import repeat
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -73,13 +74,20 @@ def sound(kind: str, subtype: str | None = None) -> bytes:
 @cache
 def contained(kind: str, codec: str) -> bytes:
     """One second of a tone in a container of FFmpeg."""
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)
+    return _written(kind, codec, 48_000, np.split(tone.astype(np.float32), 50))
+
+
+def _written(kind: str, codec: str, rate: int, pieces: Iterable[np.ndarray], bit_rate: int | None = None) -> bytes:
+    """Mono *pieces* of one length as a file."""
     file = io.BytesIO()
     with av.open(file, "w", format=kind) as container:
-        stream = container.add_stream(codec, rate=48_000, layout="mono")
-        tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)).astype(np.float32)
-        for i in range(0, 48_000, 960):
-            frame = av.AudioFrame.from_ndarray(tone[None, i : i + 960], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = 48_000, i
+        stream = cast("av.AudioStream", container.add_stream(codec, rate=rate, layout="mono"))
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
+        for i, piece in enumerate(pieces):
+            frame = av.AudioFrame.from_ndarray(piece[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = rate, i * len(piece)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()
@@ -190,19 +198,8 @@ def _unsized(hours: float, rate: int, channels: int) -> bytes:
 
 @cache
 def _compressed(minutes: int, kind: str, codec: str, rate: int) -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format=kind) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
-        stream.bit_rate = 8_000
-        size = stream.codec_context.frame_size or 960
-        form = {"libopus": "s16", "alac": "s16p"}.get(codec, "fltp")
-        samples = np.zeros((1, size), np.float32 if form == "fltp" else np.int16)
-        for i in range(minutes * 60 * rate // size):
-            frame = av.AudioFrame.from_ndarray(samples, format=form, layout="mono")
-            frame.sample_rate, frame.pts = rate, i * size
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
+    seconds = repeat(np.zeros(rate, np.float32), 60 * minutes)
+    return _written(kind, codec, rate, seconds, bit_rate=8_000)
 
 
 def _repeated_mp3(minutes: int) -> bytes:
