@@ -44,6 +44,7 @@ def models(arguments: dict[str, Any]) -> Application:
     engine = ray_serve.deployment(
         EngineReplica,
         name=ENGINE,
+        num_replicas=options.engines,
         max_ongoing_requests=options.engine.rows + options.engine.waiting,
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options={"num_cpus": 0},
@@ -54,6 +55,7 @@ def models(arguments: dict[str, Any]) -> Application:
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options={"num_cpus": 0},
     )
+
     def build() -> FastAPI:  # Serve takes functions only
         return _application(options)
 
