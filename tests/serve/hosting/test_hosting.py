@@ -120,9 +120,7 @@ def _streamed(hosted: Hosted, tokens: int) -> tuple[str, bool]:
     """The text of a stream, and whether it says that it is complete."""
     body = {"model": "base", "messages": about(noise(0, 1.0)), "max_tokens": tokens, "stream": True}
     headers = {"Authorization": f"Bearer {hosted.keys['hosted-a']}"}
-    with httpx.stream(
-        "POST", f"{hosted.url}/v1/chat/completions", json=body, headers=headers, timeout=120
-    ) as response:
+    with httpx.stream("POST", f"{hosted.url}/v1/chat/completions", json=body, headers=headers, timeout=120) as response:
         lines = [line.removeprefix("data: ") for line in response.iter_lines() if line]
     chunks = [json.loads(line) for line in lines if line != "[DONE]"]
     text = "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk.get("choices", ()))
