@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import openai
 import psutil
@@ -40,11 +39,8 @@ class Hosted:
     @staticmethod
     def engines() -> list[int]:
         """Processes that are replicas of the engine."""
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            if any("ServeReplica:models:engine" in part for part in process.info["cmdline"] or ()):
-                found.append(process.pid)
-        return found
+        commands = ((process.pid, process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+        return [pid for pid, command in commands if any("ServeReplica:models:engine" in part for part in command)]
 
     def kill_an_engine(self) -> None:
         os.kill(min(self.engines()), signal.SIGKILL)
