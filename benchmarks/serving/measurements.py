@@ -27,7 +27,9 @@ RATE_S, KILL_SECONDS, KILL_AT_S = 0.1, 40, 12
 def load(folder: Path) -> list[Line]:
     """Times and answers a second at several concurrencies; batches against one at a time; adapters; memory."""
     with world(folder / "load") as made:
-        lines, first, speeds = [], {}, {}
+        lines: list[Line] = []
+        first: dict[int, set[str]] = {}
+        speeds: dict[int, float] = {}
         for at_once in CONCURRENCIES:
             questions = [Asked(seed=i) for i in range(max(FEWEST, REQUESTS * at_once))]
             said, seconds = made.ask_all(questions, at_once)

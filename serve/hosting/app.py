@@ -41,14 +41,14 @@ def models(arguments: dict[str, Any]) -> Application:
         ValidationError: anything but :class:`HostingOptions`.
     """
     options = HostingOptions.model_validate(arguments)
-    engine = ray_serve.deployment(
-        EngineReplica,
+    replica = ray_serve.deployment(
         name=ENGINE,
         num_replicas=options.engines,
         max_ongoing_requests=options.engine.rows + options.engine.waiting,
+        max_queued_requests=options.engine.waiting,
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options={"num_cpus": 0},
-    ).bind(options)
+    )
     door = ray_serve.deployment(
         name=DOOR,
         max_ongoing_requests=MAX_REQUESTS,
@@ -59,7 +59,7 @@ def models(arguments: dict[str, Any]) -> Application:
     def build() -> FastAPI:  # Serve takes functions only
         return _application(options)
 
-    return door(ray_serve.ingress(build)(_Door)).bind(engine)
+    return door(ray_serve.ingress(build)(_Door)).bind(replica(EngineReplica).bind(options))
 
 
 def _application(options: HostingOptions) -> FastAPI:
