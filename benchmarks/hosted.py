@@ -52,7 +52,11 @@ def add_adapters(storage: Storage, tenant: str, names: dict[str, int], base: Bac
 def _random_adapter(backbone: Any, rank: int, seed: int) -> CoatModel:
     torch.manual_seed(seed)
     lora = LoraSection(rank=rank, alpha=2 * rank)
-    model = CoatModel(copy.deepcopy(backbone), lora, ProjectorConfig(), {}, FocalSettings(), block=True)
+    return spread(CoatModel(copy.deepcopy(backbone), lora, ProjectorConfig(), {}, FocalSettings(), block=True))
+
+
+def spread(model: CoatModel) -> CoatModel:
+    """Give LoRA and token rows random values so large that no two adapters answer alike."""
     with torch.no_grad():
         for group, members in model.trainable_parameters().items():
             for name, parameter in members:
