@@ -11,7 +11,7 @@ from fastapi import Request
 
 from coat_ray.audio import AudioLimits
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.engine import Engine
+from coat_ray.inference.protocol import AnsweringEngine
 from serve.access import Platform
 from serve.openai.intake import Intake
 from serve.openai.limits import DEFAULT_LIMITS, ServingLimits
@@ -32,7 +32,7 @@ class Serving:
     """
 
     platform: Platform
-    engine: Engine
+    engine: AnsweringEngine
     config: BackboneConfig
     limits: ServingLimits = DEFAULT_LIMITS
     reachable: Callable[[Address], bool] = is_public

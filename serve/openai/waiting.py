@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 from fastapi import Request as HttpRequest
 
-from coat_ray.inference.handle import Event, Handle
+from coat_ray.inference.handle import Event
+from coat_ray.inference.protocol import Running
 from coat_ray.inference.requests import Delta, Request, Result
 from serve.openai.errors import ClientGone
 from serve.openai.metering import count_tokens
@@ -20,10 +21,10 @@ class Answering:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._handle: Handle | None = None
+        self._handle: Running | None = None
 
     def begin(self, serving: Serving, request: Request) -> None:
-        """Submit it, and count its tokens when it is answered; raises as ``Engine.submit``."""
+        """Submit it, and count its tokens when it is answered; raises as ``AnsweringEngine.submit``."""
 
         def told(event: Event) -> None:
             if isinstance(event, Result):
