@@ -6,7 +6,6 @@ import json
 import signal
 from pathlib import Path
 
-import httpx
 import pytest
 
 from benchmarks.malformed import FORMATS, chat_body
@@ -49,19 +48,6 @@ def test_it_answers_and_a_signal_lets_what_runs_end(tmp_path: Path) -> None:
     assert (used.completion_tokens, used.requests) == (tokens + 2, 4)
     assert tokens > 2
     assert "Traceback" not in service.log.read_text()
-
-
-@pytest.mark.slow
-def test_a_second_signal_waits_for_nothing(tmp_path: Path) -> None:
-    with OwnModels(tmp_path) as service, service.client() as client:
-        asks = asked(stream=True, tokens=1000)
-        answer = client.send(client.build_request("POST", "/v1/chat/completions", json=asks), stream=True)
-        next(answer.iter_lines())
-        service.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{service.url}/healthz").status_code == 503)
-        service.process.send_signal(signal.SIGTERM)
-        service.process.wait(30)  # raises when it does not end
-        answer.close()
 
 
 def test_a_host_that_is_none_is_said_before_anything_is_loaded(
