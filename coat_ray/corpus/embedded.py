@@ -27,10 +27,12 @@ _SHARD_BYTES = 256 * 2**20
 
 
 class RowMaker(Protocol):
-    """Makes a manifest row of a row of a dataset; ``audio`` is the column that holds the clip."""
+    """Makes a manifest row of a row of a dataset."""
 
     @property
-    def audio(self) -> str: ...
+    def audio(self) -> str:
+        """The column that holds the clip."""
+        ...
 
     def row(self, data: Mapping[str, Any], name: str, audio: str) -> Row:
         """The manifest row of *data*, called *name* where it has no name of its own, with its clip at *audio*."""

@@ -28,7 +28,8 @@ def spaced_choice(letters: Callable[[Item], Sequence[str]] = lambda _: _LETTERS)
     """As in mmau, air_bench, muchomusic: "(B)", else " B ", else "B."; of several the last one between spaces."""
 
     def read(item: Item, answer: str) -> str | None:
-        text, found = _padded(answer), []
+        text = _padded(answer)
+        found: list[str] = []
         for form in ("({})", " {} ", "{}."):
             found = found or [letter for letter in letters(item) if form.format(letter) in text]
         return max(found, key=lambda letter: text.rfind(f" {letter} "), default=None)

@@ -23,20 +23,18 @@ _FILLERS = {"a", "an", "the", "so", "very", "really", "particularly", "sound", "
 _REJECTIONS = re.compile(r"(?:is|was|would be|seems) (?:wrong|incorrect|not|unlikely)\b|isnt\b|wasnt\b")
 _INSTEAD = {"than", "unlike", "except"}
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_NO_NUMBERS = re.compile(
-    r"\b(?:no one|one of|one another|one by one|at one point|one moment|(?:the|this|that|first|second|last|next|which|any|every|some) one)\b"
-)
+_NOT_COUNTED = "no one|one of|one another|one by one|at one point|one moment"
+_POINTED_AT = "the|this|that|first|second|last|next|which|any|every|some"
+_NO_NUMBERS = re.compile(rf"\b(?:{_NOT_COUNTED}|(?:{_POINTED_AT}) one)\b")
 _PHRASES = re.compile(r"[;:!?()\[\]*\"\n]+|[.,](?!\d)|(?<!\d)[.,]")
-_WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-_SPOKEN = {word: value for value, word in enumerate(f"{_WORDS} seventeen eighteen nineteen".split())}
-_SPOKEN |= {
-    word: 10 * tens for tens, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
-}
-_SPOKEN |= {"hundred": 100, "thousand": 1000}
+_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SPOKEN = {word: value for value, word in enumerate(f"{_UNITS} seventeen eighteen nineteen".split())}
+_SPOKEN |= {word: 10 * tens for tens, word in enumerate(_TENS.split(), 2)} | {"hundred": 100, "thousand": 1000}
 
 
 def parse_yes_no(answer: str) -> str | None:
-    """ "yes" or "no", where an answer begins with it, an introduction aside, and does not take it back."""
+    """Whether an answer begins with "yes" or "no", an introduction aside, and does not take it back."""
     words = normalise(answer).split()
     said = {"yes" if word in _YES else "no" for word in words if word in _YES | _NO}
     place = next((i for i, word in enumerate(words) if word not in _LEAD_IN), len(words))
@@ -104,7 +102,7 @@ def _numbers(phrase: str) -> Iterator[float | None]:
 
 
 def _spoken_numbers(words: Sequence[str]) -> Iterator[float]:
-    """ "one hundred and five" is one number, "three three" are two."""
+    """Numbers of consecutive words: one of "one hundred and five", two of "three three"."""
     total = group = last = 0
     started = False
     for value in (_SPOKEN[word] for word in words if word != "and"):

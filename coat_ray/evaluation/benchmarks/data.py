@@ -72,8 +72,10 @@ def _parquet(benchmark: PublicBenchmark, place: Path, cache: Path) -> Manifest |
     rows = []
     for path in paths:
         inside = path.parent.relative_to(root)
-        for row in parquet_manifest(path, benchmark).rows:
-            rows.append(row.model_copy(update={"audios": tuple(str(inside / uri) for uri in row.audios)}))
+        rows += [
+            row.model_copy(update={"audios": tuple(str(inside / uri) for uri in row.audios)})
+            for row in parquet_manifest(path, benchmark).rows
+        ]
     return Manifest(tuple(rows), root)
 
 
