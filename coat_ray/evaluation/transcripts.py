@@ -17,10 +17,10 @@ _LABEL = re.compile(
     r"(?:\s+(?:is|says|reads|said|contains))?\s*:\s*",
     re.IGNORECASE,
 )
-_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "`": "`"}
+_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "'", "\u00ab": "\u00bb", "`": "`"}
 _REFUSAL = re.compile(
-    r"^\W*(?:i'?m sorry|sorry|i (?:cannot|can'?t|could not|couldn'?t|am unable|was unable)|unable|as an ai)\b"
-    r"(?=.*\b(?:transcri\w*|audio|as an ai)\b)",
+    r"^(?=.*\b(?:transcri\w*|audio|as an ai)\b)\W*"
+    r"(?:i'?m sorry|sorry|i (?:cannot|can'?t|could not|couldn'?t|am unable|was unable)|unable|as an ai)\b",
     re.IGNORECASE | re.DOTALL,
 )
 
