@@ -177,7 +177,7 @@ def _rows(result: Result) -> list[dict[str, Any]]:
                 "reference": answer.reference,
                 "answer": answer.answer,
                 "read_as": result.read[number],
-                **{f"{name}_{part}": getattr(mark, part, None) for name, mark in marks.items() for part in _PARTS},
+                **{f"{name}_{part}": value for name, mark in marks.items() for part, value in _parts(mark).items()},
                 "seconds": row.seconds,
                 "audio": answer.audio,
                 "audio_tokens": answer.audio_tokens,
@@ -187,7 +187,10 @@ def _rows(result: Result) -> list[dict[str, Any]]:
     return rows
 
 
-_PARTS = ("numerator", "denominator", "parsed")
+def _parts(mark: Mark | None) -> dict[str, float | bool | None]:
+    if mark is None:
+        return {"numerator": None, "denominator": None, "parsed": None}
+    return {"numerator": float(mark.numerator), "denominator": float(mark.denominator), "parsed": bool(mark.parsed)}
 
 
 def _dumped(data: Mapping[str, Any]) -> str:
