@@ -22,6 +22,9 @@ from coat_ray.evaluation.judge import KEY, Judge
 from coat_ray.evaluation.models import evaluate_models
 from coat_ray.storage import Storage
 
+LOG_WIDTH = 200
+"""Columns of tables where no terminal says how wide it is."""
+
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -55,6 +58,8 @@ def evaluate_request(request: EvaluationRequest, storage: Storage | None = None)
         raise EvaluationError(f"--minus {request.minus} is not among the models; add --model {request.minus}")
     found = _evaluated(request, config, storage)
     console = Console()
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     for table in found.tables().values():
         console.print(table.to_rich())
     if request.report:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -184,3 +185,12 @@ def test_results_lie_in_the_harness_layout_and_in_parquet(evaluated, tmp_path) -
     assert text.count("data:audio/flac;base64,") >= 3
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "worse than toy" in text
+
+
+def test_the_document_lists_every_benchmark_with_its_data_and_tokens() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
+    for name, benchmark in PUBLIC.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        assert (benchmark.source.hub or "local") in line
+        assert f"| {benchmark.max_new_tokens} |" in line
+        assert benchmark.licence in line
