@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -124,8 +125,9 @@ def _evaluate(
                 batch_rows=config.evaluation.batch_rows,
                 progress=progress,
             )
-        with progress_bar(f"judge {asked.benchmark.name}") as progress:
-            results.append(mark_answers(model, identity, asked, answers, judges=campaign.judges, progress=progress))
+        judges = campaign.judges if asked.benchmark.judge else ()
+        with progress_bar(f"judge {asked.benchmark.name}") if judges else nullcontext() as progress:
+            results.append(mark_answers(model, identity, asked, answers, judges=judges, progress=progress))
     return results
 
 

@@ -191,7 +191,7 @@ def mark_answers(
 def _evaluation(
     model: str, benchmark: PublicBenchmark, answers: Sequence[Answer], marks: Sequence[Mark], metric: Metric
 ) -> Evaluation:
-    return Evaluation(model, benchmark.name, list(answers), list(marks), {benchmark.task: metric})
+    return Evaluation(model, benchmark.name, list(answers), list(marks), {benchmark.task: metric}, by_clip=True)
 
 
 def _further(
@@ -201,7 +201,7 @@ def _further(
     if not benchmark.labels:
         return {}
     targets = [item.target for item in items]
-    value, interval = weighted_f1(targets, read, [a.clip for a in answers], benchmark.labels)
+    value, interval = weighted_f1(targets, read, [a.audio for a in answers], benchmark.labels)
     unread = sum(one is None for one in read)
     return {"weighted_f1": Score("weighted_f1", value, interval, len(items), unread)}
 

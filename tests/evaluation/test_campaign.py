@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coat_ray.config import CorpusConfig, RunConfig, StageConfig
+from coat_ray.config import CorpusConfig, EvaluationConfig, RunConfig, StageConfig
 from coat_ray.corpus.builtin import MANIFESTS
 from coat_ray.corpus.manifest import Message, Row, write_manifest
 from coat_ray.evaluation import campaign as campaigns
@@ -16,6 +16,9 @@ from coat_ray.registry.models import ModelNotFound
 from coat_ray.storage import Storage
 
 from .benchmarks.datasets_of_ours import Listening, wav, write_parquet
+
+FILLED_UP = 60
+"""Audio tokens of the embedded base's shortest clip: it is heard with silence up to 2.4 s."""
 
 
 @pytest.fixture
@@ -53,9 +56,9 @@ def test_the_embedded_base_is_asked_and_reported(coat, config_file, tmp_path) ->
     assert "report:" in out
     data = json.loads((tmp_path / "report" / "report.json").read_text())
     assert set(data) == {"scores", "skills", "benchmarks", "heard"}
-    assert data["benchmarks"]["base"]["mmau"]["audio_tokens"] == 3 * 10  # 0.4 s of 25 a second, three clips
+    assert data["benchmarks"]["base"]["mmau"]["audio_tokens"] == 3 * FILLED_UP
     samples = (tmp_path / "report" / "base" / "samples_mmau.jsonl").read_text().splitlines()
-    assert all(json.loads(line)["audio_tokens"] == 10 for line in samples)
+    assert all(json.loads(line)["audio_tokens"] == FILLED_UP for line in samples)
     assert "data:audio/flac" in (tmp_path / "report" / "report.html").read_text()
 
 
@@ -114,3 +117,18 @@ def test_the_command_line_says_in_one_line_how_to_obtain_data(coat, config_file)
     code, _, err = coat("evaluate", config_file, "--model", "base", "--data", config_file.parent)
     assert code == 2
     assert "no published benchmark is asked" in err
+
+
+@pytest.mark.slow
+def test_actors_of_the_real_model_answer_as_one_does(config, tmp_path, ray_cluster) -> None:
+    write_parquet("gtzan", tmp_path / "data")
+    config = config.model_copy(update={"evaluation": EvaluationConfig(batch_rows=1)})
+    files = []
+    for actors in (0, 2):
+        storage = Storage(tmp_path / f"home{actors}")
+        wanted = Campaign(models=["base"], benchmarks=["gtzan"], data=tmp_path / "data", actors=actors)
+        (result,) = run_campaign(wanted, config, storage)
+        assert [answer.audio_tokens for answer in result.answers] == [FILLED_UP] * 3
+        files += [path.read_bytes() for path in storage.root.rglob("base-*.jsonl")]
+    assert len(files) == 2
+    assert files[0] == files[1]
