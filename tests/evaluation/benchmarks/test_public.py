@@ -117,6 +117,12 @@ def test_without_data_one_line_says_how_to_obtain_them(tmp_path) -> None:
             assert "\n" not in str(error.value)
 
 
+def test_a_folder_of_other_benchmarks_is_not_taken_for_this_one(tmp_path) -> None:
+    data = write_parquet("mmau", tmp_path)
+    with pytest.raises(DataMissing, match="none called gtzan"):
+        benchmark_data(PUBLIC["gtzan"], data, tmp_path / "cache")
+
+
 def test_a_dataset_in_another_schema_names_the_column(tmp_path) -> None:
     docs = [{key: value for key, value in doc.items() if key != "choices"} for doc in docs_of("mmau")]
     with pytest.raises(ManifestError, match="no column 'choices'"):
