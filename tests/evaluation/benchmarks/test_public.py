@@ -200,3 +200,10 @@ def test_the_document_lists_every_benchmark_with_its_data_and_tokens() -> None:
         assert (benchmark.source.hub or "local") in line
         assert f"| {benchmark.max_new_tokens} |" in line
         assert benchmark.licence in line
+
+
+def test_the_command_line_lists_them_all_with_how_to_obtain_each(coat) -> None:
+    rows = json.loads(coat("benchmarks", "--json")[1])
+    assert [row["name"] for row in rows] == list(PUBLIC)
+    assert all(row["how_to_obtain"] and row["licence"] for row in rows)
+    assert "librispeech_clean" in coat("benchmarks")[1]
