@@ -15,6 +15,7 @@ from coat_ray import __version__
 from coat_ray.commands import (
     ask,
     audit,
+    benchmarks,
     config,
     corpora,
     encode,
@@ -71,6 +72,7 @@ app.command()(encode.encode)
 app.command()(train.train)
 app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
+app.command()(benchmarks.benchmarks)
 app.command()(platform.up)
 app.command()(platform.down)
 app.command()(login.login)

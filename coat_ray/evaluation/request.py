@@ -26,6 +26,10 @@ LOG_WIDTH = 200
 """Columns of tables where no terminal says how wide it is."""
 
 
+MOST_NAMED = 4
+"""Benchmarks that a title names."""
+
+
 @dataclass(frozen=True)
 class EvaluationRequest:
     """What somebody asked for; see ``coat evaluate --help``."""
@@ -90,11 +94,15 @@ def _evaluated(request: EvaluationRequest, config: RunConfig, storage: Storage) 
             results = run_campaign(campaign, config, storage)
     if not own:
         facts = [("judges", ", ".join(request.judges))] if judges else []
-        return Found(", ".join(public), results=results, reference=request.minus, facts=facts)
+        return Found(_title(public), results=results, reference=request.minus, facts=facts)
     evaluations = evaluate_models(request.models, config, storage, split=request.split, treatment=request.block)
     manifest = read_manifest(corpus_folder(config.corpus.name, storage) / f"{request.split}.jsonl")
     title = f"{config.corpus.name}, {request.split}"
     return Found(title, evaluations, manifest.resolve, results, request.minus)
+
+
+def _title(benchmarks: Sequence[str]) -> str:
+    return ", ".join(benchmarks) if len(benchmarks) <= MOST_NAMED else f"{len(benchmarks)} published benchmarks"
 
 
 def judge_of(text: str, storage: Storage) -> Judge:

@@ -12,6 +12,7 @@ from coat_ray.evaluation.answers import Answer, Answerer, AudioNotHeardError, Ev
 from coat_ray.evaluation.benchmarks import PublicBenchmark
 from coat_ray.evaluation.benchmarks.base import select_rows
 from coat_ray.evaluation.benchmarks.data import benchmark_data
+from coat_ray.evaluation.benchmarks.entry import NO_REFERENCE
 from coat_ray.evaluation.clips import Clip, inspect_clips, skipped_rows, with_lengths
 from coat_ray.evaluation.f1 import weighted_f1
 from coat_ray.evaluation.judge import Agreement, Case, Judge, Judgement, agreement
@@ -114,7 +115,8 @@ def prepare(
         leaks = find_leaks(benchmark.name, chosen.rows, clips, trained_on.rows, trained)
         if not allow_leaks:
             refuse_leaks(benchmark.name, leaks)
-    skipped = skipped_rows(chosen.rows, clips)
+    skipped = {row.id: "no reference" for row in chosen.rows if row.answer == NO_REFERENCE}
+    skipped |= skipped_rows(chosen.rows, clips)
     rows = with_lengths((row for row in chosen.rows if row.id not in skipped), clips)
     if not rows:
         raise EvaluationError(f"{benchmark.name}: all of its {len(chosen.rows)} questions are skipped")

@@ -84,6 +84,14 @@ def test_clips_over_two_minutes_are_skipped_and_the_reason_kept(questions, tmp_p
     assert asked.rows[0].seconds == pytest.approx(0.4)
 
 
+def test_a_row_without_a_reference_is_skipped_and_counted(questions) -> None:
+    docs = docs_of("voxpopuli_en")
+    docs[2]["normalized_text"] = ""
+    asked = questions("voxpopuli_en", docs=docs)
+    assert list(asked.skipped.values()) == ["no reference"]
+    assert len(asked.rows) == 2
+
+
 def test_a_benchmark_of_skipped_clips_alone_is_an_error(questions) -> None:
     docs = [doc | {"audio": {"bytes": wav(0, seconds=0.05), "path": "x.wav"}} for doc in docs_of("mmau")]
     with pytest.raises(EvaluationError, match="all of its 3 questions are skipped"):

@@ -12,6 +12,7 @@ from typing import Any
 
 from coat_ray.corpus.embedded import import_dataset, parquet_manifest
 from coat_ray.corpus.manifest import Manifest, ManifestError, read_manifest
+from coat_ray.evaluation.benchmarks import PUBLIC
 from coat_ray.evaluation.benchmarks.entry import PublicBenchmark
 from coat_ray.provenance import fingerprint
 
@@ -39,6 +40,8 @@ def benchmark_data(benchmark: PublicBenchmark, data: Path | None, cache: Path) -
     if data is None:
         raise DataMissing(f"{benchmark.name} has no data here; name their folder with --data; {how}")
     place = data / benchmark.name if (data / benchmark.name).exists() else data
+    if place == data and any((data / name).exists() for name in PUBLIC):
+        raise DataMissing(f"{data} holds folders of benchmarks, and none called {benchmark.name}; {how}")
     for read in (_saved, _parquet, _jsonl):
         if manifest := read(benchmark, place, cache):
             return _distinct(benchmark, manifest)

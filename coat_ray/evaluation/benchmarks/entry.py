@@ -18,6 +18,10 @@ Doc = Mapping[str, Any]
 """One row of the dataset: column -> value."""
 
 
+NO_REFERENCE = "(no reference)"
+"""Stands in a row whose dataset gives no answer; such a row is skipped."""
+
+
 @dataclass(frozen=True)
 class Key:
     """The right answer of one question; see ``Item`` for the options and the target."""
@@ -99,11 +103,12 @@ class PublicBenchmark:
             key = self.key(data)
             asked = f"{AUDIO_MARK}\n{self.question(data)}"
             meta: dict[str, Any] = {"target": key.target, "options": list(key.options)}
+            reference = key.reference if key.reference.strip() else NO_REFERENCE
             if self.skill:
                 meta["skill"] = str(data[self.skill])
             return Row(
                 id=str(data[self.id]) if self.id and data.get(self.id) not in (None, "") else name,
-                messages=(Message(role="user", content=asked), Message(role="assistant", content=key.reference)),
+                messages=(Message(role="user", content=asked), Message(role="assistant", content=reference)),
                 audios=(audio,),
                 task=self.task,
                 dataset=self.name,

@@ -117,6 +117,12 @@ def test_without_data_one_line_says_how_to_obtain_them(tmp_path) -> None:
             assert "\n" not in str(error.value)
 
 
+def test_a_folder_of_other_benchmarks_is_not_taken_for_this_one(tmp_path) -> None:
+    data = write_parquet("mmau", tmp_path)
+    with pytest.raises(DataMissing, match="none called gtzan"):
+        benchmark_data(PUBLIC["gtzan"], data, tmp_path / "cache")
+
+
 def test_a_dataset_in_another_schema_names_the_column(tmp_path) -> None:
     docs = [{key: value for key, value in doc.items() if key != "choices"} for doc in docs_of("mmau")]
     with pytest.raises(ManifestError, match="no column 'choices'"):
@@ -194,3 +200,10 @@ def test_the_document_lists_every_benchmark_with_its_data_and_tokens() -> None:
         assert (benchmark.source.hub or "local") in line
         assert f"| {benchmark.max_new_tokens} |" in line
         assert benchmark.licence in line
+
+
+def test_the_command_line_lists_them_all_with_how_to_obtain_each(coat) -> None:
+    rows = json.loads(coat("benchmarks", "--json")[1])
+    assert [row["name"] for row in rows] == list(PUBLIC)
+    assert all(row["how_to_obtain"] and row["licence"] for row in rows)
+    assert "librispeech_clean" in coat("benchmarks")[1]
