@@ -10,7 +10,7 @@ from fastapi import Request
 
 from coat_ray.audio import AudioLimits
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.engine import Engine
+from coat_ray.inference.protocol import AnsweringEngine
 from serve.access import Platform
 from serve.openai.audio_count import AudioCount
 from serve.openai.intake import Intake
@@ -28,7 +28,7 @@ class Serving:
     """
 
     platform: Platform
-    engine: Engine
+    engine: AnsweringEngine
     config: BackboneConfig
     limits: ServingLimits = DEFAULT_LIMITS
     audio: AudioCount = field(default_factory=AudioCount)

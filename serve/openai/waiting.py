@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 from fastapi import Request as HttpRequest
 
-from coat_ray.inference.engine import Engine
-from coat_ray.inference.handle import Event, Handle
+from coat_ray.inference.handle import Event
+from coat_ray.inference.protocol import AnsweringEngine, Running
 from coat_ray.inference.requests import Delta, Request, Result
 from serve.openai.errors import ClientGone
 
@@ -19,10 +19,10 @@ class Answering:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._handle: Handle | None = None
+        self._handle: Running | None = None
 
-    def begin(self, engine: Engine, request: Request) -> None:
-        """Submit it; raises as ``Engine.submit``."""
+    def begin(self, engine: AnsweringEngine, request: Request) -> None:
+        """Submit it; raises as ``AnsweringEngine.submit``."""
         self._handle = engine.submit(request, self._told)
 
     def cancel(self) -> None:
