@@ -6,12 +6,14 @@ Keys, tenants and models are those of the platform whose storage and database th
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 
 import uvicorn
 
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.engine import Engine
+from coat_ray.inference.protocol import AnsweringEngine
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
@@ -22,6 +24,25 @@ from serve.openai.serving import Serving
 from serve.rounds import COUNT_EVERY_S, keep_doing
 
 
+def _transformers(config: BackboneConfig) -> AbstractContextManager[AnsweringEngine]:
+    from coat_ray.inference.engine import Engine  # noqa: PLC0415 - one engine is opened, and the other's room is not
+
+    return Engine.open(config)
+
+
+def _vllm(config: BackboneConfig) -> AbstractContextManager[AnsweringEngine]:
+    from coat_ray.inference.vllm.engine import VllmEngine  # noqa: PLC0415
+
+    return VllmEngine(config)
+
+
+ENGINES: dict[str, Callable[[BackboneConfig], AbstractContextManager[AnsweringEngine]]] = {
+    "transformers": _transformers,
+    "vllm": _vllm,
+}
+"""How each engine is opened on a base."""
+
+
 def main() -> None:
     """Serve until somebody stops it."""
     defaults = BackboneConfig()
@@ -30,12 +51,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--family", default=defaults.family, help="of the base model")
     parser.add_argument("--weights", default=defaults.weights, help="of the base model")
+    parser.add_argument("--engine", choices=ENGINES, default="transformers", help="vllm: in make vllm-env's .venv-vllm")
     arguments = parser.parse_args()
     config = BackboneConfig.model_validate({"family": arguments.family, "weights": arguments.weights})
     storage = Storage.default()
     database = Database.open(storage_root=storage.root)
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
-    with Engine.open(config) as engine:
+    with ENGINES[arguments.engine](config) as engine:
         serving = Serving(platform, engine, config)
         counts = [partial(count.write, database) for count in (platform.requests, serving.audio)]
         rounds = [keep_doing(count, COUNT_EVERY_S) for count in counts]

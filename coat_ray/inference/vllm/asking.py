@@ -32,7 +32,8 @@ class Asker:
         Raises:
             RuntimeError: vLLM laid the prompt out in another way than we did.
         """
-        sampling, said = row.request.sampling, []
+        sampling, said = row.request.sampling, list[int]()
+        row.timings.encode = row.timings.cached_clips = None
         if row.reasons:
             async for token in self._tokens(row, adapter, (), sampling.max_reasoning_tokens):
                 said.append(token)

@@ -98,7 +98,9 @@ class Base:
         from vllm.platforms import current_platform  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-        limits, most = self.limits, len(self.places)
+        limits, slots = self.limits, len(self.places)
+        if slots and current_platform.is_cpu():
+            slots += 1  # never taken: beside rows with an adapter, rows without one get the last slot's there
         arguments = AsyncEngineArgs(
             model=str(weights_of(self.config)),
             dtype=self.config.dtype,
@@ -107,9 +109,9 @@ class Base:
             kv_cache_memory_bytes=limits.cache_bytes,
             enable_prefix_caching=limits.prefix_cache,
             limit_mm_per_prompt={"audio": limits.clips},
-            enable_lora=most > 0,
-            max_loras=max(most, 1),
-            max_cpu_loras=max(most, 1),
+            enable_lora=slots > 0,
+            max_loras=max(slots, 1),
+            max_cpu_loras=max(slots, 1),
             max_lora_rank=limits.lora_rank,  # type: ignore[arg-type] - vLLM says which it takes
             worker_extension_cls="coat_ray.inference.vllm.worker.BlockRows",
             enforce_eager=current_platform.is_cpu(),  # what is compiled pays on a GPU

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from coat_ray.config import BackboneConfig
 from coat_ray.inference.errors import AdapterRefused, EngineStopped, ModelFailed, QueueFull, RequestCancelled
 from coat_ray.inference.handle import Event, Handle
-from coat_ray.inference.requests import Request
+from coat_ray.inference.requests import Request, Result
 from coat_ray.inference.row import Row
 from coat_ray.inference.vllm.asking import Asker
 from coat_ray.inference.vllm.base import Base
@@ -104,7 +104,10 @@ class VllmEngine:
     @property
     def alive(self) -> bool:
         """Whether requests are taken."""
-        return self._thread.is_alive() and not (self._draining or self._stopping or self._llm.errored)
+        if self._draining or self._stopping or not self._thread.is_alive():
+            return False
+        llm = getattr(self, "_llm", None)
+        return llm is not None and not llm.errored
 
     def stats(self) -> VllmStats:
         """A look from outside; numbers may be one step apart."""
@@ -162,31 +165,33 @@ class VllmEngine:
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._llm.shutdown()
+            self._shelf.close()
+            del self._llm, self._asker  # nothing of vLLM is left for the interpreter's end, when it fails to close
             for row in list(self._rows):
-                self._leave(row, EngineStopped("the engine stopped before this request was answered"))
+                self._leave(row, self._stopped())
 
     def _take(self, row: Row) -> None:
         task = self._loop.create_task(self._answer(row))
         self._rows[row] = task
-        task.add_done_callback(lambda _: self._leave(row, self._why_cancelled()))
+        task.add_done_callback(lambda done: self._leave(row, self._stopped() if done.cancelled() else done.result()))
 
     def _withdraw(self, row: Row) -> None:
         if task := self._rows.get(row):
             task.cancel()
 
-    def _why_cancelled(self) -> Exception:
+    def _stopped(self) -> Exception:
         if self._stopping:
             return EngineStopped("the engine stopped before this request was answered")
         return RequestCancelled("the request was cancelled")
 
-    def _leave(self, row: Row, reason: Exception) -> None:
-        """Forget a request; one without an outcome is told the reason."""
-        row.handle.emit(reason)
+    def _leave(self, row: Row, outcome: Result | Exception) -> None:
+        """Forget a request, then tell its outcome, so that its place is free when the caller asks again."""
         with self._changed:
             self._rows.pop(row, None)
             self._changed.notify_all()
+        row.handle.emit(outcome)
 
-    async def _answer(self, row: Row) -> None:
+    async def _answer(self, row: Row) -> Result | Exception:
         try:
             async with self._turns:
                 self._running += 1
@@ -194,12 +199,12 @@ class VllmEngine:
                     await self._answer_now(row)
                 finally:
                     self._running -= 1
-            row.handle.emit(row.result({}))
         except AdapterRefused as refused:
-            row.handle.emit(refused)
+            return refused
         except Exception:
             logger.exception("vLLM failed on a request")
-            row.handle.emit(ModelFailed("the model failed while it answered; the log of the engine says why"))
+            return ModelFailed("the model failed while it answered; the log of the engine says why")
+        return row.result({})
 
     async def _answer_now(self, row: Row) -> None:
         source = row.request.adapter
