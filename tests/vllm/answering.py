@@ -25,6 +25,11 @@ def why(function: Callable[[], Any]) -> str:
     return "nothing"
 
 
+def broken_listener(_: object) -> None:
+    """A client that went away."""
+    raise ConnectionResetError
+
+
 def many(folder: Path) -> dict[str, Any]:
     """One base with room for two adapters, of which three are asked at once."""
     sources = [AdapterSource(f"a{i}", folder / "adapters" / f"a{i}") for i in range(len(RANKS) + 1)]
@@ -43,6 +48,7 @@ def many(folder: Path) -> dict[str, Any]:
         found["timings"] = vars(timings)
         found["why"] = {
             "cancelled": why(lambda: gone.result(600)),
+            "deaf": why(lambda: engine.submit(ask(sources[0], 1, max_tokens=2000), broken_listener).result(600)),
             "thinking": why(lambda: engine.submit(ask(sources[0], thinking_columns=4))),
             "clips": why(lambda: engine.submit(ask(clips=[clip(0)] * 3))),
             "rank": why(lambda: engine.submit(ask(sources[-1])).result(600)),

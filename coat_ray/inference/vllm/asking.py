@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from coat_ray.inference.errors import RequestCancelled
 from coat_ray.inference.requests import Sampling
 from coat_ray.inference.row import Row
 from coat_ray.inference.vllm.rows import moved
@@ -30,7 +31,8 @@ class Asker:
         """Let a row take tokens until it is complete; one that reasons in text first is asked twice.
 
         Raises:
-            RuntimeError: vLLM laid the prompt out in another way than we did.
+            RequestCancelled: nobody waits for the answer any more.
+            RuntimeError: vLLM laid the prompt out in another way than we did, or ended the answer early.
         """
         sampling, said = row.request.sampling, list[int]()
         row.timings.encode = row.timings.cached_clips = None
@@ -49,7 +51,8 @@ class Asker:
             async for token in tokens:
                 row.take(token)
                 if row.finish_reason is not None:
-                    break
+                    return
+        raise RuntimeError("vLLM ended an answer before its end")
 
     async def _tokens(self, row: Row, adapter: Shelved | None, said: Sequence[int], most: int) -> AsyncIterator[int]:
         prompt, expected = self._prompt(row, adapter, said)
@@ -66,6 +69,8 @@ class Asker:
                     row.timings.queue += output.metrics.scheduled_ts - output.metrics.queued_ts
                     row.timings.prefill = output.metrics.first_token_ts - output.metrics.scheduled_ts
                 for token in output.outputs[0].token_ids:
+                    if row.handle.cancelled:  # its listener failed
+                        raise RequestCancelled("the request was cancelled")
                     yield token
 
     def _prompt(self, row: Row, adapter: Shelved | None, said: Sequence[int]) -> tuple[TokensPrompt, list[int]]:

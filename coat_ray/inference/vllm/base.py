@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,6 +95,7 @@ class Base:
 
     async def open(self) -> AsyncLLM:
         """Start vLLM, in a process of its own; call it on the event loop that uses it."""
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # vLLM would send them to its makers
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415 - this module is read without vLLM, too
         from vllm.platforms import current_platform  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
@@ -112,7 +114,7 @@ class Base:
             enable_lora=slots > 0,
             max_loras=max(slots, 1),
             max_cpu_loras=max(slots, 1),
-            max_lora_rank=limits.lora_rank,  # type: ignore[arg-type] - vLLM says which it takes
+            max_lora_rank=limits.lora_rank,
             worker_extension_cls="coat_ray.inference.vllm.worker.BlockRows",
             enforce_eager=current_platform.is_cpu(),  # what is compiled pays on a GPU
         )

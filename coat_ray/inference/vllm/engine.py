@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import tempfile
 import threading
@@ -145,6 +146,7 @@ class VllmEngine:
     def _run(self, started: Future[None]) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner, tempfile.TemporaryDirectory() as folder:
             runner.run(self._live(started, Path(folder)))
+        gc.collect()  # vLLM's objects refer to each other, and fail to close when the interpreter has gone
 
     async def _live(self, started: Future[None], folder: Path) -> None:
         try:
@@ -166,7 +168,7 @@ class VllmEngine:
         finally:
             self._llm.shutdown()
             self._shelf.close()
-            del self._llm, self._asker  # nothing of vLLM is left for the interpreter's end, when it fails to close
+            del self._llm, self._asker
             for row in list(self._rows):
                 self._leave(row, self._stopped())
 
@@ -199,8 +201,8 @@ class VllmEngine:
                     await self._answer_now(row)
                 finally:
                     self._running -= 1
-        except AdapterRefused as refused:
-            return refused
+        except (AdapterRefused, RequestCancelled) as reason:
+            return reason
         except Exception:
             logger.exception("vLLM failed on a request")
             return ModelFailed("the model failed while it answered; the log of the engine says why")

@@ -13,7 +13,8 @@ class VllmLimits:
         rows: requests that run together.
         waiting: requests that wait for them; one more is refused.
         adapters: in memory at once; each takes three spare rows of the base's vocabulary. 0: the bare base only.
-        lora_rank: the highest rank of an adapter; every adapter takes the memory of this one.
+        lora_rank: the highest rank of an adapter; every adapter takes the memory of this one. vLLM knows 1, 8, 16, 32,
+            64, 128, 256, 320 and 512.
         clips: in one request.
         cache_bytes: keys and values of all requests.
         prefix_cache: keep keys and values of prompts that begin alike, each tenant's and adapter's apart.
