@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,9 @@ class Asker:
                     return
         raise RuntimeError("vLLM ended an answer before its end")
 
-    async def _tokens(self, row: Row, adapter: Shelved | None, said: Sequence[int], most: int) -> AsyncIterator[int]:
+    async def _tokens(
+        self, row: Row, adapter: Shelved | None, said: Sequence[int], most: int
+    ) -> AsyncGenerator[int, None]:
         prompt, expected = self._prompt(row, adapter, said)
         params, name = self._params(row.request.sampling, most), f"coat-{next(self._numbers)}"
         lora = adapter.lora if adapter else None

@@ -61,7 +61,7 @@ class VllmEngine:
 
     def __init__(self, config: BackboneConfig, limits: VllmLimits = DEFAULT_LIMITS) -> None:
         self.limits, self._base = limits, Base.of(config, limits)
-        self._rows: dict[Row, asyncio.Task[None] | None] = {}
+        self._rows: dict[Row, asyncio.Task[Result | Exception] | None] = {}
         self._running = 0
         self._changed = threading.Condition()
         self._draining = self._stopping = False
