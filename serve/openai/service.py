@@ -6,6 +6,8 @@ Keys, tenants and models are those of the platform whose storage and database th
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -57,6 +59,7 @@ def main() -> None:
     storage = Storage.default()
     database = Database.open(storage_root=storage.root)
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again at its end; what is below goes on
     with ENGINES[arguments.engine](config) as engine:
         serving = Serving(platform, engine, config)
         counts = [partial(count.write, database) for count in (platform.requests, serving.audio)]
