@@ -28,6 +28,18 @@ class Running(Protocol):
         """Stop working on it; of no effect on one that has ended."""
 
 
+class Load(Protocol):
+    """What an engine does now."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that were taken and do not run."""
+
+    @property
+    def running(self) -> int:
+        """Requests that run."""
+
+
 class AnsweringEngine(Protocol):
     """Takes requests and tells their events; usable on any thread."""
 
@@ -46,3 +58,16 @@ class AnsweringEngine(Protocol):
             RequestRefused, AdapterRefused: it cannot be answered; the message says why.
             QueueFull, EngineStopped: not here and now.
         """
+
+
+class OwnEngine(AnsweringEngine, Protocol):
+    """An engine in this process, which ends it."""
+
+    def stats(self) -> Load:
+        """A look from outside."""
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Take no more requests, answer those that are here, stop; False if some are left after *timeout* seconds."""
+
+    def stop(self) -> None:
+        """Stop now; requests that are not answered end with ``EngineStopped``."""

@@ -145,11 +145,12 @@ class Timings:
     were. prefill: the prompt up to the first logits. ttft: from submission to the first token of any kind. reasoning:
     text reasoning. decode: from the first token (or the end of the reasoning) to the last. total: from submission to
     the end.
-    ``cached_clips`` of ``clips`` were not encoded again.
+    ``cached_clips`` of ``clips`` were not encoded again. An engine that cannot tell the tower from the prefill leaves
+    encode and cached_clips None, and counts the tower's time as prefill.
     """
 
     queue: float = 0.0
-    encode: float = 0.0
+    encode: float | None = 0.0
     prefill: float = 0.0
     ttft: float = 0.0
     reasoning: float = 0.0
@@ -157,7 +158,7 @@ class Timings:
     total: float = 0.0
     tokens: int = 0
     clips: int = 0
-    cached_clips: int = 0
+    cached_clips: int | None = 0
 
 
 @dataclass(frozen=True)

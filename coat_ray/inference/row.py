@@ -48,6 +48,11 @@ class Row:
         """PEFT's name of its adapter."""
         return self.adapter.slot if self.adapter else None
 
+    @property
+    def reasons(self) -> bool:
+        """Whether what it says next is still reasoning."""
+        return self._reasons
+
     def waited(self) -> float:
         """Seconds since submission."""
         return time.perf_counter() - self.submitted

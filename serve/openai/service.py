@@ -6,10 +6,12 @@ Keys, tenants and models are those of the platform whose storage and database th
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.engine import Engine
+from coat_ray.inference.protocol import OwnEngine
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
@@ -26,6 +28,25 @@ DRAIN_S = 60.0
 """What was asked before the end has so long to be answered."""
 
 
+def _transformers(config: BackboneConfig) -> AbstractContextManager[OwnEngine]:
+    from coat_ray.inference.engine import Engine  # noqa: PLC0415 - one engine is opened, and the other's room is not
+
+    return Engine.open(config)
+
+
+def _vllm(config: BackboneConfig) -> AbstractContextManager[OwnEngine]:
+    from coat_ray.inference.vllm.engine import VllmEngine  # noqa: PLC0415
+
+    return VllmEngine(config)
+
+
+ENGINES: dict[str, Callable[[BackboneConfig], AbstractContextManager[OwnEngine]]] = {
+    "transformers": _transformers,
+    "vllm": _vllm,
+}
+"""How each engine is opened on a base."""
+
+
 def main() -> None:
     """Serve until somebody stops it."""
     defaults = BackboneConfig()
@@ -34,6 +55,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--family", default=defaults.family, help="of the base model")
     parser.add_argument("--weights", default=defaults.weights, help="of the base model")
+    parser.add_argument("--engine", choices=ENGINES, default="transformers", help="vllm: in make vllm-env's .venv-vllm")
     remote = "audio_url may point to this host (HOST, HOST:PORT, http://HOST:PORT); repeatable, none by default"
     parser.add_argument("--audio-host", action="append", default=[], metavar="HOST", help=remote)
     arguments = parser.parse_args()
@@ -45,7 +67,7 @@ def main() -> None:
     storage = Storage.default()
     database = Database.open(storage_root=storage.root)
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
-    with Engine.open(config) as engine:
+    with ENGINES[arguments.engine](config) as engine:
         limits = ServingLimits(remote_hosts=tuple(arguments.audio_host))
         serving = Serving(platform, engine, config, limits)
         count = partial(platform.usage.write, database)
