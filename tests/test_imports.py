@@ -12,6 +12,13 @@ ROOT = Path(__file__).parents[1]
 ENTRY_ROOMS = ("jobs", "sweeps", "serve", "ui")
 HEAVY = ("torch", "transformers", "ray", "deepspeed", "peft", "numpy", "pandas", "pyarrow", "onnxruntime", "pydantic")
 
+PAGE_MAKES_CLIPS = (
+    "coat_ray.corpus.soundworld.facts",
+    "coat_ray.corpus.soundworld.questions",
+    "coat_ray.corpus.soundworld.render",
+)
+"""For ``ui/examples/make.py``, which is run by hand."""
+
 FORBIDDEN = [
     # (room, may not import, except)
     ("coat_ray.experts", "coat_ray.model", ()),
@@ -21,11 +28,14 @@ FORBIDDEN = [
     ("coat_ray.tenancy", "coat_ray.audio", ()),
     ("coat_ray.tenancy", "coat_ray.corpus", ()),
     *(("coat_ray", room, ()) for room in ENTRY_ROOMS),
+    # the page speaks HTTP: no model, no database, no server
+    ("ui", "coat_ray", ("coat_ray.client", "coat_ray.audio", *PAGE_MAKES_CLIPS)),
+    *(("ui", room, ()) for room in ("serve", "jobs", "sweeps", "torch", "transformers", "ray")),
 ]
 
 
 def _modules() -> dict[str, Path]:
-    files = sorted((ROOT / "coat_ray").rglob("*.py"))
+    files = sorted(path for room in ("coat_ray", "ui") for path in (ROOT / room).rglob("*.py"))
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
 
 
@@ -114,6 +124,13 @@ def test_nothing_heavy_is_imported_before_it_is_needed(module):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = done.stdout.split()
     assert [name for name in loaded if not (name == "pydantic" and module == "coat_ray.local.job")] == []
+
+
+def test_the_page_loads_no_model_code():
+    heavy = ("torch", "transformers", "ray", "sqlalchemy", "deepspeed")
+    code = f"import sys, ui.app; print(*sorted(set({heavy!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
 
 
 def test_every_module_says_what_it_is():

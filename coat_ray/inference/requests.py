@@ -103,6 +103,7 @@ class Request:
         sampling: how the answer is drawn.
         tenant: whose cached clips may be used.
         thinking_columns: also read the block with the experts' heads, in at most so many columns; 0: do not.
+        features: also give what the heads predict, for who compares it with the experts themselves.
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -112,6 +113,7 @@ class Request:
     sampling: Sampling = Sampling()
     tenant: str = DEFAULT_TENANT
     thinking_columns: int = 0
+    features: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ class Timings:
 class Result:
     """A complete answer. ``tokens`` are those of the answer, without the end of the turn.
 
-    ``thinking`` maps a role to what ``heads.BlockHeads.view`` found, if it was asked for and there is a block.
+    If they were asked for and there is a block: ``thinking`` maps a role to what ``views.Readers`` shows of it, and
+    ``features`` to what its head predicts, float32 (P, E).
     """
 
     text: str
@@ -175,3 +178,4 @@ class Result:
     usage: Usage
     timings: Timings
     thinking: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)

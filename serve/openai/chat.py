@@ -30,9 +30,9 @@ async def completed(request: Request, asking: Asking) -> Response:
         fetched = await _fetched(serving, asking, asked)
         arguments = (serving, asking, asked, fetched, answering)
         question = await to_thread.run_sync(_begun, *arguments, limiter=serving.threads)
-    answer = ChatAnswer(question, asked.chat)
+    answer = ChatAnswer(question, asked.chat, serving)
     if not asked.chat.stream:
-        return JSONResponse(answer.whole(await answering.result(request)))
+        return JSONResponse(await answer.whole(await answering.result(request)))
     first = await answering.first(request)  # what fails before it still has a status
     return Stream(answer.lines(answering, first), answering.cancel, "text/event-stream")
 

@@ -71,6 +71,7 @@ def chat_question(serving: Serving, asking: Caller, read: Asked, fetched: Mappin
         sampling,
         asking.principal.tenant or OWNER,
         extension.columns,
+        features=extension.teachers,
     )
     return Question(request, clips, model.id)
 

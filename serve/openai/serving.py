@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from anyio import CapacityLimiter
@@ -12,6 +12,7 @@ from fastapi import Request
 from coat_ray.audio import AudioLimits
 from coat_ray.config import BackboneConfig
 from coat_ray.inference.protocol import AnsweringEngine
+from coat_ray.targets.listening import Listener
 from serve.access import Platform
 from serve.openai.intake import Intake
 from serve.openai.limits import DEFAULT_LIMITS, ServingLimits
@@ -36,6 +37,7 @@ class Serving:
     config: BackboneConfig
     limits: ServingLimits = DEFAULT_LIMITS
     reachable: Callable[[Address], bool] = is_public
+    listener: Listener = field(default_factory=Listener)
 
     def __post_init__(self) -> None:
         allowed_origins(self.limits.remote_hosts)  # said now, and not with the first clip
@@ -54,6 +56,11 @@ class Serving:
     def threads(self) -> CapacityLimiter:
         """Where requests are unpacked."""
         return CapacityLimiter(self.limits.threads)
+
+    @cached_property
+    def listening(self) -> CapacityLimiter:
+        """Where teachers run: one clip at a time, beside the engine."""
+        return CapacityLimiter(1)
 
     @property
     def heard_seconds(self) -> float:

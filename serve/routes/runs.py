@@ -108,6 +108,19 @@ def metrics(
     return {"data": data}
 
 
+@router.get("/{run_id}/arms")
+def arms(run_id: str, asking: Asking) -> dict[str, Any]:
+    """Every arm that has begun, in the order of training: its record's state and result, and its checkpoints' steps."""
+    run = _found(run_id, asking)
+    storage = asking.platform.storage.tenant(run.tenant)
+    registry, data = RunRegistry(storage), {}
+    for arm, record in arms_of(run, storage).items():
+        folder = registry.folder(record.id) / "checkpoints"
+        steps = sorted(int(path.name[5:]) for path in folder.glob("step-[0-9]*")) if storage.holds(folder) else []
+        data[arm] = {"record": record.id, "state": record.state, "created": record.created, "checkpoints": steps}
+    return {"data": data}
+
+
 @router.get("/{run_id}/logs", response_class=PlainTextResponse)
 def logs(
     run_id: str, asking: Asking, tail: Annotated[int, Query(ge=1, le=100_000)] = 1000, follow: bool = False
