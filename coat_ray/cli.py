@@ -21,6 +21,7 @@ from coat_ray.commands import (
     evaluate,
     experts,
     keys,
+    latency,
     login,
     models,
     platform,
@@ -71,6 +72,7 @@ app.command()(encode.encode)
 app.command()(train.train)
 app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
+app.command()(latency.latency)
 app.command()(platform.up)
 app.command()(platform.down)
 app.command()(login.login)
