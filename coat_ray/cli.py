@@ -25,6 +25,7 @@ from coat_ray.commands import (
     login,
     models,
     platform,
+    probe,
     runs,
     sharing,
     sweep,
@@ -73,6 +74,7 @@ app.command()(train.train)
 app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
 app.command()(latency.latency)
+app.command()(probe.probe)
 app.command()(platform.up)
 app.command()(platform.down)
 app.command()(login.login)
