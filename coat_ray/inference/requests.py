@@ -105,6 +105,7 @@ class Request:
         sampling: how the answer is drawn.
         tenant: whose cached clips may be used.
         thinking_columns: also read the block with the experts' heads, in at most so many columns; 0: do not.
+        features: also give what the heads predict, for who compares it with the experts themselves.
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -114,6 +115,7 @@ class Request:
     sampling: Sampling = Sampling()
     tenant: str = DEFAULT_TENANT
     thinking_columns: int = 0
+    features: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ class Timings:
 class Result:
     """A complete answer. ``tokens`` are those of the answer, without the end of the turn.
 
-    ``thinking`` maps a role to what ``heads.BlockHeads.view`` found, if it was asked for and there is a block.
+    If they were asked for and there is a block: ``thinking`` maps a role to what ``views.Readers`` shows of it, and
+    ``features`` to what its head predicts, float32 (P, E).
     """
 
     text: str
@@ -176,3 +179,4 @@ class Result:
     usage: Usage
     timings: Timings
     thinking: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)

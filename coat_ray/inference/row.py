@@ -6,6 +6,7 @@ import time
 from collections import deque
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from coat_ray.inference.adapters import Adapter
@@ -89,14 +90,16 @@ class Row:
         if text:
             self.handle.emit(Delta(text, reasoning))
 
-    def result(self, thinking: dict[str, dict[str, Any]]) -> Result:
+    def result(
+        self, thinking: dict[str, dict[str, Any]] | None = None, features: dict[str, np.ndarray] | None = None
+    ) -> Result:
         """The complete answer."""
         usage, timings = self.usage(), self.timings
         timings.tokens, timings.total = usage.completion, self.waited()
         timings.decode = timings.total - timings.ttft - timings.reasoning
         said = (self._answer.text, self._reasoning.text, tuple(self._answer.tokens))
         assert self.finish_reason is not None
-        return Result(*said, self.finish_reason, usage, timings, thinking)
+        return Result(*said, self.finish_reason, usage, timings, thinking or {}, features or {})
 
     def usage(self) -> Usage:
         """Tokens so far."""

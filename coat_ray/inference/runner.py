@@ -19,6 +19,7 @@ from coat_ray.inference.errors import AdapterRefused, ModelFailed, RequestCancel
 from coat_ray.inference.handle import Handle
 from coat_ray.inference.hearing import Hearing
 from coat_ray.inference.limits import EngineLimits
+from coat_ray.inference.mel_map import MelMap
 from coat_ray.inference.prompts import PromptMaker
 from coat_ray.inference.requests import Request, Result
 from coat_ray.inference.row import Row
@@ -39,6 +40,7 @@ class Runner:
         self.hearing = Hearing(backbone, json.dumps(self._base, sort_keys=True), limits.heard_bytes)
         self._prompts = PromptMaker(backbone.front, backbone.hf.config.text_config.max_position_embeddings)
         self._batch: RunningBatch | None = None
+        self._mel_map = MelMap.find(config)
 
     def row(self, request: Request, handle: Handle) -> Row:
         """A request laid out, its clips as log-mel; safe on any thread.
@@ -136,10 +138,12 @@ class Runner:
 
     def _result(self, row: Row) -> Result | Exception:
         if row.h_think is None or row.adapter is None:
-            return row.result({})
+            return row.result()
         try:
             heads = self.pool.heads(row.adapter)
-            return row.result(heads.view(row.h_think, row.prompt.sounding, row.request.thinking_columns))
+            seen = heads.predict(row.h_think, row.prompt.sounding, self._mel_map)
+            features = {role: z.float().cpu().numpy() for role, z in seen.items()} if row.request.features else {}
+            return row.result(heads.views(seen, row.request.thinking_columns), features)
         except Exception:
             logger.exception("the heads of %s could not read a block", row.adapter.source.key)
             return AdapterRefused(f"the heads of {row.adapter.source.key} cannot read its block")

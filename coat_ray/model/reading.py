@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from coat_ray.config import RECON
-from coat_ray.experts.base import ContourHead
+from coat_ray.experts.base import ContourHead, ExpertSpec, FrozenHead
 from coat_ray.model.coat import CoatModel
 
 NOTE_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -61,13 +61,29 @@ def read_block(model: CoatModel, h_think: Tensor, sounding: int) -> dict[str, Re
         if role == RECON or head is None or spec is None:
             continue
         z_hat = model.predict(role, h_think, torch.tensor([len(h_think)]))
-        logits = head(z_hat[None])[0, :sounding]
-        pitch = isinstance(head, ContourHead)
-        values = logits.sigmoid() if pitch or spec.loss == "bce" else logits.softmax(-1)
-        labels = contour_labels(values.shape[1]) if pitch else tuple(spec.labels)
-        summary = note_sequence(values) if pitch else SUMMARIES.get(role, _strongest)(values, labels)
-        readings[role] = Reading(role, spec.name, tuple(labels), values, summary)
+        readings[role] = read_features(role, spec, head, z_hat, sounding)
     return readings
+
+
+@torch.inference_mode()
+def read_features(
+    role: str, spec: ExpertSpec, head: FrozenHead, z_PE: Tensor, sounding: int | None = None
+) -> Reading:
+    """What a teacher's frozen head reads in features on the block's grid, the student's or the teacher's own.
+
+    Args:
+        role: which expert.
+        spec: its facts.
+        head: its last layer.
+        z_PE: features (P, E).
+        sounding: how many positions are shown; None: all. The head still sees the others beside them.
+    """
+    logits = head(z_PE[None])[0, :sounding]
+    pitch = isinstance(head, ContourHead)
+    values = logits.sigmoid() if pitch or spec.loss == "bce" else logits.softmax(-1)
+    labels = contour_labels(values.shape[1]) if pitch else tuple(spec.labels)
+    summary = note_sequence(values) if pitch else SUMMARIES.get(role, _strongest)(values, labels)
+    return Reading(role, spec.name, tuple(labels), values, summary)
 
 
 def contour_labels(bins: int) -> tuple[str, ...]:

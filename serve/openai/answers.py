@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
+from anyio import to_thread
+
 from coat_ray.inference.requests import Delta, Result, Usage
 from serve.openai.errors import explained
 from serve.openai.questions import Question
 from serve.openai.schema import ChatRequest
+from serve.openai.serving import Serving
+from serve.openai.teaching import can_be_taught, taught
 from serve.openai.waiting import Answering
+
+logger = logging.getLogger(__name__)
 
 
 class ChatAnswer:
     """One answer on its way to a client."""
 
-    def __init__(self, question: Question, asked: ChatRequest) -> None:
-        self._question, self._asked = question, asked
+    def __init__(self, question: Question, asked: ChatRequest, serving: Serving) -> None:
+        self._question, self._asked, self._serving = question, asked, serving
         self._id, self._created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
         self._counted = bool(asked.stream_options and asked.stream_options.include_usage)
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    async def whole(self, result: Result) -> dict[str, Any]:
         """A ``chat.completion``."""
         message: dict[str, Any] = {"role": "assistant", "content": result.text, "refusal": None}
         if result.reasoning:
@@ -34,7 +41,7 @@ class ChatAnswer:
             **self._head("chat.completion"),
             "choices": [choice],
             "usage": shown_usage(result.usage),
-            **self._extension(result),
+            **await self._extension(result),
         }
 
     async def lines(self, answering: Answering, first: Delta | Result) -> AsyncIterator[str]:
@@ -46,13 +53,13 @@ class ChatAnswer:
                     field = "reasoning_content" if event.reasoning else "content"
                     yield self._chunk({field: event.text})
                 else:
-                    for line in self._ending(event):
+                    for line in await self._ending(event):
                         yield line
         except Exception as problem:  # noqa: BLE001 - the status is sent already; the stream itself must tell
             yield _line(explained(problem).body())
 
-    def _ending(self, result: Result) -> list[str]:
-        lines = [self._chunk({}, result.finish_reason, **self._extension(result))]
+    async def _ending(self, result: Result) -> list[str]:
+        lines = [self._chunk({}, result.finish_reason, **await self._extension(result))]
         if self._counted:
             lines.append(_line({**self._head(_CHUNK), "choices": [], "usage": shown_usage(result.usage)}))
         return [*lines, "data: [DONE]\n\n"]
@@ -65,7 +72,7 @@ class ChatAnswer:
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._question.model}
 
-    def _extension(self, result: Result) -> dict[str, Any]:
+    async def _extension(self, result: Result) -> dict[str, Any]:
         """``coat``: what was asked for, and always what was not heard."""
         wanted = self._asked.coat
         found: dict[str, Any] = {}
@@ -73,9 +80,25 @@ class ChatAnswer:
             found["timings"] = {name: round(value, 6) for name, value in asdict(result.timings).items()}
         if wanted.columns:
             found["thinking"] = result.thinking
+        if wanted.teachers:
+            found |= await self._taught(result)
         if any(clip.cut for clip in self._question.clips):
             found["clips"] = [clip.shown() for clip in self._question.clips]
         return {"coat": found} if found else {}
+
+
+    async def _taught(self, result: Result) -> dict[str, Any]:
+        """Both views, the text being sent already; without teachers where they fail, which is no failed answer."""
+        if not can_be_taught(self._question, result):
+            return {"teachers": {}}
+        serving = self._serving
+        arguments = (serving.listener, self._question, result)
+        try:
+            thinking, teachers = await to_thread.run_sync(taught, *arguments, limiter=serving.listening)
+        except Exception:
+            logger.exception("the teachers failed on a clip")
+            return {"teachers": {}}
+        return {"thinking": thinking, "teachers": teachers}
 
 
 _CHUNK = "chat.completion.chunk"

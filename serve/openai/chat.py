@@ -26,9 +26,9 @@ async def completed(request: Request, asking: Asking) -> Response:
     async with serving.intake.room_for(request, asking):
         body = await serving.intake.in_time(request.body)
         question, asked = await to_thread.run_sync(_begun, serving, asking, body, answering, limiter=serving.threads)
-    answer = ChatAnswer(question, asked)
+    answer = ChatAnswer(question, asked, serving)
     if not asked.stream:
-        return JSONResponse(answer.whole(await answering.result(request)))
+        return JSONResponse(await answer.whole(await answering.result(request)))
     first = await answering.first(request)  # what fails before it still has a status
     return Stream(answer.lines(answering, first), answering.cancel, "text/event-stream")
 

@@ -51,6 +51,7 @@ def chat_question(serving: Serving, asking: Caller, body: bytes) -> tuple[Questi
         sampling,
         asking.principal.tenant or OWNER,
         extension.columns,
+        features=extension.teachers,
     )
     return Question(request, clips, model.id), asked
 

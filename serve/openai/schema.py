@@ -88,11 +88,12 @@ class Extension(BaseModel):
     mode: Mode = Mode.BLOCK
     timings: bool = False
     thinking: bool | Annotated[int, Field(ge=0, le=MOST_COLUMNS)] = False
+    teachers: bool = False
 
     @property
     def columns(self) -> int:
         """Columns to read the block in; 0: do not read it."""
-        return COLUMNS if self.thinking is True else int(self.thinking)
+        return COLUMNS if self.thinking is True else int(self.thinking) or (COLUMNS if self.teachers else 0)
 
 
 class ChatRequest(_Lenient):

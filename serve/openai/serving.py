@@ -11,6 +11,7 @@ from fastapi import Request
 from coat_ray.audio import AudioLimits
 from coat_ray.config import BackboneConfig
 from coat_ray.inference.engine import Engine
+from coat_ray.targets.listening import Listener
 from serve.access import Platform
 from serve.openai.audio_count import AudioCount
 from serve.openai.intake import Intake
@@ -32,6 +33,7 @@ class Serving:
     config: BackboneConfig
     limits: ServingLimits = DEFAULT_LIMITS
     audio: AudioCount = field(default_factory=AudioCount)
+    listener: Listener = field(default_factory=Listener)
 
     @cached_property
     def intake(self) -> Intake:
@@ -42,6 +44,11 @@ class Serving:
     def threads(self) -> CapacityLimiter:
         """Where requests are unpacked."""
         return CapacityLimiter(self.limits.threads)
+
+    @cached_property
+    def listening(self) -> CapacityLimiter:
+        """Where teachers run: one clip at a time, beside the engine."""
+        return CapacityLimiter(1)
 
     @property
     def heard_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coat_ray.inference.heads import MOST_LINES
+from coat_ray.inference.views import MOST_LINES
 from coat_ray.inference.prompts import COT_CUE
 from coat_ray.inference.requests import Delta, Mode, Result
 from coat_ray.targets.align import block_length

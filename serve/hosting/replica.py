@@ -1,0 +1,99 @@
+"""One engine as a replica of Ray Serve: events of an answer as they come, several at a time where it is fast."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ray import serve as ray_serve
+
+from coat_ray.inference.engine import Engine
+from coat_ray.inference.handle import Event
+from coat_ray.inference.requests import Delta, Request
+from coat_ray.storage import Storage
+from serve.hosting.metrics import EngineMetrics
+from serve.hosting.options import HostingOptions
+from serve.hosting.pins import LOOK_EVERY_S, Pins, alias_source
+from serve.rounds import keep_doing
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_ADAPTERS = 64
+"""Adapters for which Serve remembers that this replica has answered with them, and sends it the next such request.
+What really is in memory is the engine's own decision, by bytes."""
+
+MEASURE_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Front:
+    """What an engine hears: samples a second, and the longest clip in samples."""
+
+    sample_rate: int
+    window_samples: int
+
+
+class EngineReplica:
+    """A base model in memory, and the adapters that are asked for."""
+
+    def __init__(self, options: HostingOptions) -> None:
+        self._engine = Engine.open(options.backbone, options.engine)
+        metrics = EngineMetrics(options.base)
+        pins = Pins(self._engine, options.pinned, partial(alias_source, Storage.default()))
+        pins.look()
+        self._rounds = [
+            keep_doing(lambda: metrics.show(self._engine.stats()), MEASURE_EVERY_S),
+            keep_doing(pins.look, LOOK_EVERY_S),
+        ]
+
+    def front(self) -> Front:
+        """What the doors must know of the base."""
+        front = self._engine.front
+        return Front(front.sample_rate, front.window_samples)
+
+    async def answer(self, request: Request) -> AsyncIterator[list[Event]]:
+        """The events of one request in order; the last one is a result, or the reason that there is none."""
+        if request.adapter is not None:
+            await self._remembered(request.adapter.key)
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[Event]()
+        try:
+            handle = await asyncio.to_thread(
+                self._engine.submit, request, lambda event: loop.call_soon_threadsafe(events.put_nowait, event)
+            )
+        except Exception as refusal:  # noqa: BLE001 - it is told to whoever asked, as any event
+            yield [refusal]
+            return
+        try:
+            ended = False
+            while not ended:
+                come = [await events.get()]
+                while not events.empty():
+                    come.append(events.get_nowait())
+                ended = not isinstance(come[-1], Delta)
+                yield come
+        finally:
+            handle.cancel()  # of no effect on one that has ended
+
+    async def check_health(self) -> None:
+        """For Serve, which replaces a replica that is not well.
+
+        Raises:
+            RuntimeError: the engine has ended.
+        """
+        if not self._engine.alive:
+            raise RuntimeError("the engine's thread has ended")
+
+    @ray_serve.multiplexed(max_num_models_per_replica=REMEMBERED_ADAPTERS)
+    async def _remembered(self, key: str) -> Any:
+        return key
+
+    def __del__(self) -> None:
+        """Serve is done with this replica, and no request is left."""
+        for stopped in getattr(self, "_rounds", ()):
+            stopped.set()
+        if hasattr(self, "_engine"):
+            self._engine.stop()

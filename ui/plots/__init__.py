@@ -1,0 +1,1 @@
+"""What panels draw: figures from plain data, without Gradio."""
