@@ -20,6 +20,7 @@ from coat_ray.commands import (
     encode,
     evaluate,
     experts,
+    inside,
     keys,
     latency,
     login,
@@ -75,6 +76,7 @@ app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
 app.command()(latency.latency)
 app.command()(probe.probe)
+app.command()(inside.inside)
 app.command()(platform.up)
 app.command()(platform.down)
 app.command()(login.login)
