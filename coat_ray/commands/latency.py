@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coat_ray.commands.output import Overrides
+from coat_ray.commands.output import Overrides, wide_console
 
 
 def latency(
@@ -24,9 +24,7 @@ def latency(
     report: Annotated[Path | None, typer.Option(help="Folder for latency.md, latency.json and latency.png.")] = None,
 ) -> None:
     """Measure time to the first token, decoding and total of a model, its base, and its base reasoning in text."""
-    from rich.console import Console  # noqa: PLC0415 - `coat --help` must be instant
-
-    from coat_ray.config import RunConfig, load_config  # noqa: PLC0415
+    from coat_ray.config import RunConfig, load_config  # noqa: PLC0415 - `coat --help` must be instant
     from coat_ray.evaluation.latency import LatencyPlan  # noqa: PLC0415
     from coat_ray.evaluation.latency_study import study_latency  # noqa: PLC0415
     from coat_ray.storage import Storage  # noqa: PLC0415
@@ -34,7 +32,7 @@ def latency(
     run = load_config(config, RunConfig, overrides)
     plan = LatencyPlan(seeds=seeds, clips=clips, answer_tokens=answer_tokens, reasoning_tokens=reasoning_tokens)
     study = study_latency(model, run, Storage.default(), plan)
-    console = Console()
+    console = wide_console()
     for table in study.tables().values():
         console.print(table.to_rich())
     for path in study.write(report) if report else ():

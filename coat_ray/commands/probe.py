@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coat_ray.commands.output import Overrides
+from coat_ray.commands.output import Overrides, wide_console
 
 
 def probe(
@@ -20,15 +20,13 @@ def probe(
     report: Annotated[Path | None, typer.Option(help="Folder for probes.md, probes.json and probes.png.")] = None,
 ) -> None:
     """Fit linear probes for pitch, affect and instrument on models' hidden states and score them on held-out clips."""
-    from rich.console import Console  # noqa: PLC0415 - `coat --help` must be instant
-
-    from coat_ray.config import RunConfig, load_config  # noqa: PLC0415
+    from coat_ray.config import RunConfig, load_config  # noqa: PLC0415 - `coat --help` must be instant
     from coat_ray.evaluation.probe_study import study_probes  # noqa: PLC0415
     from coat_ray.storage import Storage  # noqa: PLC0415
 
     run = load_config(config, RunConfig, overrides)
     study = study_probes(model, run, Storage.default(), curves=curves, limit=limit)
-    console = Console()
+    console = wide_console()
     for table in study.tables().values():
         console.print(table.to_rich())
     for path in study.write(report) if report else ():

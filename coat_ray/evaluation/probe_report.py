@@ -61,7 +61,8 @@ def probe_table(rows: Sequence[ProbeRow]) -> Table:
         for row in _sorted(rows)
     ]
     data = [_row_json(row) for row in rows]
-    return Table("Linear probes, held-out accuracy in % [95 % interval]", columns, cells, PROBE_NOTES, data)
+    notes = [*PROBE_NOTES, _control_note(rows)]
+    return Table("Linear probes, held-out accuracy in % [95 % interval]", columns, cells, notes, data)
 
 
 def success_table(rows: Sequence[ProbeRow]) -> Table:
@@ -123,6 +124,12 @@ def cell(accuracy: Accuracy) -> str:
     """Such as ``61.9 [51.2, 72.6]``."""
     low, high = accuracy.interval.low, accuracy.interval.high
     return f"{100 * accuracy.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _control_note(rows: Sequence[ProbeRow]) -> str:
+    bounds = [(row.control.interval, 1 / row.score.classes) for row in rows]
+    inside = sum(interval.low <= chance <= interval.high for interval, chance in bounds)
+    return f"{inside} of {len(rows)} intervals of random labels hold 1/K; by luck one in twenty does not"
 
 
 def _style(state: str) -> str:

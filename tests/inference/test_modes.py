@@ -2,9 +2,9 @@
 
 import pytest
 
-from coat_ray.inference.views import MOST_LINES
 from coat_ray.inference.prompts import COT_CUE
 from coat_ray.inference.requests import Delta, Mode, Result
+from coat_ray.inference.views import MOST_LINES
 from coat_ray.targets.align import block_length
 from tests.inference.made import ask, clip
 from tests.model.conftest import make_specs
