@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from coat_ray.evaluation.figures import new_figure, save_figure
+from coat_ray.evaluation.pictures import new_figure, save_figure
 from coat_ray.evaluation.latency import (
     BLOCK_OFF,
     COAT,

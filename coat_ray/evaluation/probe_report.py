@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coat_ray.evaluation.figures import new_figure, save_figure
+from coat_ray.evaluation.pictures import new_figure, save_figure
 from coat_ray.evaluation.probes import Accuracy, Association, ProbeScore
 from coat_ray.evaluation.report import Table
 

@@ -16,7 +16,7 @@ import torch
 from coat_ray.audio import load_audio
 from coat_ray.config import RECON, BackboneConfig
 from coat_ray.evaluation.answers import EvaluationError
-from coat_ray.evaluation.figures import new_figure, save_figure
+from coat_ray.evaluation.pictures import new_figure, save_figure
 from coat_ray.inference.engine import Engine
 from coat_ray.inference.mel_map import log_mel
 from coat_ray.inference.requests import AdapterSource, Request
