@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from coat_ray.evaluation.pictures import new_figure, save_figure
 from coat_ray.evaluation.latency import (
     BLOCK_OFF,
     COAT,
@@ -22,6 +21,7 @@ from coat_ray.evaluation.latency import (
     point_label,
     range_label,
 )
+from coat_ray.evaluation.pictures import new_figure, save_figure
 from coat_ray.evaluation.report import Table
 
 QUANTITIES = ("ttft", "decode", "tokens", "total")
