@@ -21,10 +21,13 @@ from coat_ray.commands import (
     encode,
     evaluate,
     experts,
+    inside,
     keys,
+    latency,
     login,
     models,
     platform,
+    probe,
     runs,
     sharing,
     sweep,
@@ -73,6 +76,9 @@ app.command()(train.train)
 app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
 app.command()(benchmarks.benchmarks)
+app.command()(latency.latency)
+app.command()(probe.probe)
+app.command()(inside.inside)
 app.command()(platform.up)
 app.command()(platform.down)
 app.command()(login.login)

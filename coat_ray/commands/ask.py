@@ -80,8 +80,9 @@ def _print_hosted(answer: dict[str, Any], *, timings: bool, thinking: bool) -> N
 
 
 def _print_timings(spent: dict[str, Any]) -> None:
+    encode = spent.get("encode", 0.0)  # an engine may count it with the prefill
     typer.echo(
-        f"  encode {spent['encode']:.3f} s, prefill {spent['prefill']:.3f} s, first token {spent['ttft']:.3f} s, "
+        f"  encode {encode:.3f} s, prefill {spent['prefill']:.3f} s, first token {spent['ttft']:.3f} s, "
         f"decode {spent['decode']:.3f} s, total {spent['total']:.3f} s, {spent['tokens']} tokens"
     )
 

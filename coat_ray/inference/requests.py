@@ -41,6 +41,7 @@ class Sampling:
         seed: the same seed draws the same answer; None draws another each time.
         stop: the answer ends before the first of these strings, which are not shown.
         max_reasoning_tokens: bound on the reasoning of ``Mode.TEXT_COT``.
+        ignore_end: go on to both bounds even if the model would end its turn; for measuring equal lengths.
 
     Raises:
         RequestRefused: a value that cannot be.
@@ -52,6 +53,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     max_reasoning_tokens: int = 256
+    ignore_end: bool = False
 
     def __post_init__(self) -> None:
         checks = (
