@@ -21,10 +21,11 @@ RUN_CPUS = 2
 
 @dataclass
 class OwnPlatform:
-    """Commands of one home; *cpus* are shared out, whatever the machine has."""
+    """Commands of one home; *cpus* are shared out, whatever the machine has; *config* is what Ray Serve runs."""
 
     home: Path
     cpus: int
+    config: Path = ROOT / "serve" / "config.yaml"
     keys: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class OwnPlatform:
 
     def up(self) -> str:
         """Start it."""
-        return self.coat("up", "--port", str(self.port), "--cpus", str(self.cpus))
+        return self.coat("up", "--port", str(self.port), "--cpus", str(self.cpus), "--config", str(self.config))
 
     def team(self, name: str, *options: str) -> Client:
         """Make a tenant; gives a client with its first key."""

@@ -15,15 +15,19 @@ from coat_ray import __version__
 from coat_ray.commands import (
     ask,
     audit,
+    benchmarks,
     config,
     corpora,
     encode,
     evaluate,
     experts,
+    inside,
     keys,
+    latency,
     login,
     models,
     platform,
+    probe,
     runs,
     sharing,
     sweep,
@@ -71,6 +75,10 @@ app.command()(encode.encode)
 app.command()(train.train)
 app.command()(sweep.sweep)
 app.command()(evaluate.evaluate)
+app.command()(benchmarks.benchmarks)
+app.command()(latency.latency)
+app.command()(probe.probe)
+app.command()(inside.inside)
 app.command()(platform.up)
 app.command()(platform.down)
 app.command()(login.login)

@@ -35,6 +35,7 @@ GONE = frozenset({502, 503})
 """Nobody behind the door, for example while the platform starts again."""
 
 PREFIX = "/api/v1"
+CHAT = "/v1/chat/completions"
 
 
 class PlatformError(RuntimeError):
@@ -142,6 +143,10 @@ class Client:
         headers = {"Content-Type": content_type}
         return _content(self._send("PUT", path, data=data, headers=headers, timeout=(CONNECT_S, UPLOAD_S)))
 
+    def chat(self, body: Mapping[str, Any]) -> Any:
+        """Ask a hosted model, as OpenAI's ``/v1/chat/completions``; gives the whole answer."""
+        return _content(self._send("POST", CHAT, prefix="", json=dict(body), timeout=(CONNECT_S, UPLOAD_S)))
+
     def delete(self, path: str) -> Any:
         """Remove or end something."""
         return _content(self._send("DELETE", path))
@@ -156,11 +161,13 @@ class Client:
             except requests.RequestException as error:
                 raise PlatformError(f"the answer of the platform at {self.url} broke off; ask again") from error
 
-    def _send(self, method: str, path: str, *, repeatable: bool = False, **options: Any) -> requests.Response:
+    def _send(
+        self, method: str, path: str, *, prefix: str = PREFIX, repeatable: bool = False, **options: Any
+    ) -> requests.Response:
         options = {"timeout": (CONNECT_S, ANSWER_S), **options}
         for pause in (*PAUSES_S, None):
             try:
-                answer = self.session.request(method, f"{self.url}{PREFIX}{path}", **options)
+                answer = self.session.request(method, f"{self.url}{prefix}{path}", **options)
             except requests.RequestException as error:
                 broken = isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError)
                 if pause is None or not repeatable or not broken:

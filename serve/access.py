@@ -17,8 +17,9 @@ from coat_ray.tenancy.errors import AuthenticationFailed, BadRequest, Denied
 from coat_ray.tenancy.keys import authenticate
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.rates import take
-from coat_ray.tenancy.request_count import RequestCount
 from coat_ray.tenancy.roles import Principal, Role
+from coat_ray.tenancy.tables import UsageKind
+from coat_ray.tenancy.usage_count import UsageCount
 from serve.corpus_store import DEFAULT_BOUNDS, Bounds
 from serve.jobs import Cluster
 from serve.streams import Streams
@@ -27,14 +28,14 @@ from serve.unknown_callers import UnknownCallers
 
 @dataclass(frozen=True)
 class Platform:
-    """What every route works with."""
+    """What every route works with. Whoever runs it calls ``usage.write`` from time to time and at the end."""
 
     database: Database
     ledger: Ledger
     storage: Storage
     cluster: Cluster | None = None
     uploads: Bounds = DEFAULT_BOUNDS
-    requests: RequestCount = field(default_factory=RequestCount)
+    usage: UsageCount = field(default_factory=UsageCount)
     streams: Streams = field(default_factory=Streams)
     unknown: UnknownCallers = field(default_factory=UnknownCallers)
 
@@ -100,7 +101,7 @@ def caller(request: Request) -> Caller:
         with found.recorded(request.url.path):
             if (denial := take(platform.database, principal.tenant)) is not None:
                 raise Denied(denial)
-        platform.requests.add(principal.tenant)
+        platform.usage.add(principal.tenant, UsageKind.REQUESTS)
     return found
 
 

@@ -56,7 +56,7 @@ def platform(arguments: dict[str, Any]) -> Application:
         keep_doing(Dispatcher(ledger, storage, cluster, ROOT, options.url).step, LOOK_EVERY_S)
         keep_doing(partial(measure_all, database, storage), MEASURE_EVERY_S)
         offered = Platform(database, ledger, storage, cluster)
-        keep_doing(partial(offered.requests.write, database), COUNT_EVERY_S)
+        keep_doing(partial(offered.usage.write, database), COUNT_EVERY_S)
         return build_app(offered)
 
     deployment = ray_serve.deployment(

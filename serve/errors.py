@@ -43,8 +43,13 @@ INVALID = (ArchiveError, BadRequest, ConfigError, ManifestError, ModelRefused)
 """What is wrong by whoever asked. Any other ValueError is the platform's, and its text may name what is not theirs."""
 
 
+PERMANENT = (400, 401, 403, 404, 405, 413, 415, 422)
+
+
 def error(status: int, message: str, code: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
-    """An error's answer."""
+    """An error's answer; of one that waiting does not mend, official clients are told not to ask again."""
+    if status in PERMANENT:
+        headers = {"x-should-retry": "false", **(headers or {})}
     kind = "server_error" if status >= 500 else "invalid_request_error"
     body = {"error": {"message": message, "type": kind, "param": None, "code": code, **more}}
     return JSONResponse(body, status, headers)

@@ -11,7 +11,7 @@ from coat_ray import __version__
 from serve import errors
 from serve.access import Platform
 from serve.doorkeeper import Doorkeeper
-from serve.routes import configs, corpora, leases, me, models, records, runs, shares, sweeps, tenants
+from serve.routes import configs, corpora, leases, me, metrics, models, records, runs, shares, sweeps, tenants
 
 PREFIX = "/api/v1"
 
@@ -32,6 +32,7 @@ def build_app(platform: Platform) -> FastAPI:
     for part in (runs, sweeps, configs, leases, corpora, models, shares, tenants, me, records):
         api.include_router(part.router)
     app.include_router(api)
+    app.include_router(metrics.router)
     app.add_api_route("/healthz", _healthy, tags=["health"])
     return app
 

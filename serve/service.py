@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-import uvicorn
-
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
@@ -18,6 +16,7 @@ from coat_ray.tenancy.scheduling.demand import Resources
 from serve.access import Platform
 from serve.platform_api import build_app
 from serve.rounds import COUNT_EVERY_S, LOOK_EVERY_S, keep_doing
+from serve.running import run
 
 
 def main() -> None:
@@ -35,14 +34,14 @@ def main() -> None:
     offered = Platform(database, ledger, storage)
     rounds = [
         keep_doing(ledger.tick, LOOK_EVERY_S),
-        keep_doing(partial(offered.requests.write, database), COUNT_EVERY_S),
+        keep_doing(partial(offered.usage.write, database), COUNT_EVERY_S),
     ]
     try:
-        uvicorn.run(build_app(offered), host=arguments.host, port=arguments.port, log_level="warning")
+        run(build_app(offered), arguments.host, arguments.port)
     finally:
         for stopped in rounds:
             stopped.set()
-        offered.requests.write(database)
+        offered.usage.write(database)
         database.close()
 
 

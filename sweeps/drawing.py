@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from coat_ray.evaluation.figures import LONGEST_LABEL, new_figure, picture, plain
+from coat_ray.evaluation.page import Picture
 from sweeps.estimates import PointResult, pareto_front, ranking
 from sweeps.importance import Importance, choice, numeric, varied
 from sweeps.record import Objective
@@ -17,37 +16,19 @@ from sweeps.tables import number, unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 Steps = Sequence[tuple[int, float]]
 """(step, value) of a curve."""
 
-DPI = 110
 MOST_POINTS = 30
 """Points in the picture of scores."""
 MOST_COLOURS = 10
 END_COLOURS = {"done": "C0", "stopped": "C1", "failed": "C3"}
 """Of curves, where there are too many points for a colour each."""
 END_MARKS = {"stopped": "x", "failed": "v"}
-LONGEST_LABEL = 28
 ZERO_GAP = 0.15
 """Part of a logarithmic axis that lies below its smallest number, for a zero at the end."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG and what it shows, in words."""
-
-    name: str
-    title: str
-    alt: str
-    png: bytes
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw_scores(points: Sequence[PointResult], objective: Objective) -> Picture | None:
@@ -55,7 +36,7 @@ def draw_scores(points: Sequence[PointResult], objective: Objective) -> Picture 
     scored = [point for point in points if point.estimate][:MOST_POINTS]
     if not scored:
         return None
-    figure, (axes,) = _figure(8, 1.2 + 0.32 * len(scored))
+    figure, (axes,) = new_figure(8, 1.2 + 0.32 * len(scored))
     scale = _scale(objective)
     for row, point in enumerate(scored):
         found = point.estimate
@@ -65,12 +46,12 @@ def draw_scores(points: Sequence[PointResult], objective: Objective) -> Picture 
         axes.plot(scale * found.mean, row, marker="D" if point.finished else "x", color="C0", ms=7)
         seeds = [*point.finished.values()]
         axes.plot([scale * value for value in seeds], [row] * len(seeds), "o", color="0.35", ms=3.5, alpha=0.8)
-    axes.set_yticks(range(len(scored)), [_plain(point.label) for point in scored])
+    axes.set_yticks(range(len(scored)), [plain(point.label) for point in scored])
     axes.invert_yaxis()
-    axes.set(xlabel=_plain(unit(objective)))
+    axes.set(xlabel=plain(unit(objective)))
     axes.grid(axis="x", alpha=0.3)
     alt = f"{unit(objective)} of {len(scored)} points with 95 % intervals over seeds, as in the table of points"
-    return _picture("scores", "Score of each point: mean (diamond), 95 % interval, seeds (dots)", alt, figure)
+    return picture("scores", "Score of each point: mean (diamond), 95 % interval, seeds (dots)", alt, figure)
 
 
 def draw_curves(results: Sequence[TrialResult], objective: Objective) -> Picture | None:
@@ -84,21 +65,21 @@ def draw_curves(results: Sequence[TrialResult], objective: Objective) -> Picture
         return None
     labels = list(dict.fromkeys(trial.variant or trial.point for trial in drawn.values()))
     few = len(labels) <= MOST_COLOURS
-    figure, axes = _figure(6.5 * len(panels), 4.5, panels=len(panels))
+    figure, axes = new_figure(6.5 * len(panels), 4.5, panels=len(panels))
     handles = {}
     for panel, (label, curves) in zip(axes, panels.items(), strict=True):
         for trial, curve in curves:
             name = trial.variant or trial.point
             colour = f"C{labels.index(name)}" if few else END_COLOURS[trial.state]
             handles[name] = _draw_curve(panel, trial, curve, colour)
-        panel.set(xlabel="step", ylabel=_plain(label))
+        panel.set(xlabel="step", ylabel=plain(label))
         panel.grid(alpha=0.3)
     if few:
         corner: Any = "lower right" if objective.better(1.0) else "upper right"
-        axes[0].legend([*handles.values()], [_plain(name) for name in handles], loc=corner, fontsize="small")
+        axes[0].legend([*handles.values()], [plain(name) for name in handles], loc=corner, fontsize="small")
     stopped = sum(trial.state == "stopped" for trial in drawn.values())
     alt = f"{' and '.join(panels)} over the steps of {len(drawn)} trials, of which {stopped} end early with a cross"
-    return _picture("curves", "Learning curves: a cross ends what was stopped, a triangle what failed", alt, figure)
+    return picture("curves", "Learning curves: a cross ends what was stopped, a triangle what failed", alt, figure)
 
 
 def _curve_panels(results: Sequence[TrialResult], objective: Objective) -> dict[str, list[tuple[TrialResult, Steps]]]:
@@ -127,7 +108,7 @@ def draw_parallel(points: Sequence[PointResult], objective: Objective) -> Pictur
         return None
     scores = [_scale(objective) * point.estimate.mean for point in scored if point.estimate]
     axes_places = [*(axis_places(values) for values in columns.values()), axis_places(scores, log=False)]
-    figure, (axes,) = _figure(max(7.0, 1.7 * len(axes_places)), 4.8)
+    figure, (axes,) = new_figure(max(7.0, 1.7 * len(axes_places)), 4.8)
     shades = _shades([objective.rank(score) for score in scores])
     for row, point in enumerate(scored):
         heights = [places[row] for places, _ in axes_places]
@@ -136,29 +117,29 @@ def draw_parallel(points: Sequence[PointResult], objective: Objective) -> Pictur
     for column, (_, ticks) in enumerate(axes_places):
         axes.axvline(column, color="0.4", lw=0.8)
         for height, text in ticks:
-            axes.text(column + 0.02, height, _plain(text), fontsize=8, va="center", bbox=_BACKGROUND)
-    heads = [_head(name) for name in columns] + [_plain(unit(objective))]
+            axes.text(column + 0.02, height, plain(text), fontsize=8, va="center", bbox=_BACKGROUND)
+    heads = [_head(name) for name in columns] + [plain(unit(objective))]
     axes.set_xticks(range(len(heads)), heads, rotation=20, ha="right", fontsize=9)
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(heads) - 0.6)
     axes.set_frame_on(False)
     alt = f"Parallel coordinates of {len(scored)} points over {', '.join(columns)} and {unit(objective)}"
-    return _picture("parallel", "Darker is better, the best is thick, stopped ones are dotted", alt, figure)
+    return picture("parallel", "Darker is better, the best is thick, stopped ones are dotted", alt, figure)
 
 
 def draw_importance(found: Sequence[Importance]) -> Picture | None:
     """A bar per parameter with a mark at what chance would give; None where there is none."""
     if not found:
         return None
-    figure, (axes,) = _figure(7, 1.2 + 0.38 * len(found))
+    figure, (axes,) = new_figure(7, 1.2 + 0.38 * len(found))
     rows = range(len(found))
     axes.barh(rows, [i.share for i in found], color=["C0" if i.readable else "0.7" for i in found])
     axes.plot([i.chance for i in found], list(rows), "|", color="black", ms=16, mew=2)
-    axes.set_yticks(rows, [_plain(i.param, 40) for i in found])
+    axes.set_yticks(rows, [plain(i.param, 40) for i in found])
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="share of the variance in ranks; | chance")
     alt = f"Share of the variance that each of {len(found)} parameters explains, beside chance"
-    return _picture("importance", "Importance: grey is not more than chance", alt, figure)
+    return picture("importance", "Importance: grey is not more than chance", alt, figure)
 
 
 def draw_cost(points: Sequence[PointResult], objective: Objective) -> Picture | None:
@@ -166,18 +147,18 @@ def draw_cost(points: Sequence[PointResult], objective: Objective) -> Picture | 
     placed = [point for point in points if point.finished and point.estimate and point.step_seconds is not None]
     if not placed:
         return None
-    figure, (axes,) = _figure(7, 4.5)
+    figure, (axes,) = new_figure(7, 4.5)
     front, scale = pareto_front(placed, objective), _scale(objective)
     for group, style in ((placed, "o"), (front, "D-")):
         heights = [scale * point.estimate.mean for point in group if point.estimate]
         axes.plot([p.step_seconds or 0.0 for p in group], heights, style, color="0.6" if style == "o" else "C1")
     for point in front[:MOST_COLOURS]:
         place = (point.step_seconds or 0.0, scale * point.estimate.mean if point.estimate else 0.0)
-        axes.annotate(_plain(point.label), place, xytext=(5, 5), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="median time of a step in s", ylabel=_plain(unit(objective)))
+        axes.annotate(plain(point.label), place, xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="median time of a step in s", ylabel=plain(unit(objective)))
     axes.grid(alpha=0.3)
     alt = f"{unit(objective)} against the time of a step for {len(placed)} points, {len(front)} of them on the front"
-    return _picture("cost", "Score against cost: the line joins points that no other beats in both", alt, figure)
+    return picture("cost", "Score against cost: the line joins points that no other beats in both", alt, figure)
 
 
 def axis_places(values: Sequence[Any], *, log: bool = True) -> tuple[list[float], list[tuple[float, str]]]:
@@ -212,21 +193,6 @@ def axis_places(values: Sequence[Any], *, log: bool = True) -> tuple[list[float]
 _BACKGROUND = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
 
 
-def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, [*figure.subplots(1, panels, squeeze=False)[0]]
-
-
-def _picture(name: str, title: str, alt: str, figure: Figure) -> Picture:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=DPI)
-    return Picture(name, title, alt, image.getvalue())
-
-
 def _shades(ranks: Sequence[float]) -> list[Any]:
     """A colour for each rank, dark for the best (smallest)."""
     from matplotlib import colormaps  # noqa: PLC0415 - an extra
@@ -241,11 +207,4 @@ def _scale(objective: Objective) -> float:
 
 def _head(name: str) -> str:
     """The end of a dotted key, which says most."""
-    return _plain(name if len(name) <= LONGEST_LABEL else "…" + name[-LONGEST_LABEL:])
-
-
-def _plain(text: str, longest: int = LONGEST_LABEL) -> str:
-    """Text that matplotlib shows as it is: in one line, no formula between dollars, not hidden by an underscore."""
-    line = " ".join(text.split())
-    line = line if len(line) <= longest else line[: longest - 1] + "…"
-    return f" {line}".replace("$", r"\$") if line.startswith("_") else line.replace("$", r"\$")
+    return plain(name if len(name) <= LONGEST_LABEL else "…" + name[-LONGEST_LABEL:])

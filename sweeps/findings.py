@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from coat_ray.evaluation import figures
+from coat_ray.evaluation.page import Section
 from sweeps import drawing, tables
 from sweeps.estimates import STATES, PointResult, best_point, luckier, pareto_front, points_of, ranking, score_of
 from sweeps.importance import Importance, importances
-from sweeps.page import Section
 from sweeps.record import Objective, SweepRecord
 from sweeps.results import TrialResult
 
@@ -52,7 +53,7 @@ def sections(found: Findings, pictures: Mapping[str, drawing.Picture]) -> list[S
     objective, points, results = found.objective, found.points, found.results
     ranked = ranking(points, objective)
     parts = [
-        Section("Best", [*best_says(found), *([] if drawing.can_draw() else [NO_PICTURES])]),
+        Section("Best", [*best_says(found), *([] if figures.can_draw() else [NO_PICTURES])]),
         Section("Points, best first", (), tables.points_table(points, objective), pictures.get("scores")),
     ]
     if found.front:

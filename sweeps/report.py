@@ -17,11 +17,12 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from coat_ray.config import RunConfig
+from coat_ray.evaluation import figures
+from coat_ray.evaluation.page import to_html, to_markdown
 from coat_ray.storage import atomic_write
 from sweeps import drawing, tables
 from sweeps.estimates import points_of, ranking
 from sweeps.findings import BEST, Findings, best_says, chosen, facts_of, find, sections
-from sweeps.page import to_html, to_markdown
 from sweeps.record import TRIALS, Objective, SweepRecord, read_record
 from sweeps.results import TrialResult, read_results
 
@@ -109,7 +110,7 @@ def _write_pictures(folder: Path, found: Findings) -> dict[str, drawing.Picture]
     """Draw what can be drawn; pictures of an earlier report go."""
     for name in PICTURES:
         (folder / f"{name}.png").unlink(missing_ok=True)
-    if not drawing.can_draw():
+    if not figures.can_draw():
         return {}
     drawn = [point for point in found.points if point.variant is None]
     objective = found.objective

@@ -13,7 +13,14 @@ from typer.testing import CliRunner
 from coat_ray.cli import app
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/experts.md", "docs/platform.md", "docs/sweeps.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/analysis.md",
+    "docs/experts.md",
+    "docs/platform.md",
+    "docs/sweeps.md",
+)
 COAT = ".venv/bin/coat"
 CHEAP = ("--help", "config show", "corpus show", "runs list", "models list")
 

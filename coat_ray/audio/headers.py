@@ -8,7 +8,10 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from coat_ray.audio.errors import TruncatedAudioError
+from coat_ray.audio.errors import NotAudioError, TruncatedAudioError
+
+MOST_PIECES = 50_000
+"""A recording of half a day in fragments of two seconds has fewer."""
 
 _STREAMED_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # written by programs that cannot seek back
 _OGG_HEADER = 27
@@ -20,7 +23,9 @@ def check_complete(file: BinaryIO, size: int) -> None:
 
     Raises:
         TruncatedAudioError: the file is shorter than it says.
+        NotAudioError: it consists of more pieces than any recording.
     """
+    _check_pieces(file)
     file.seek(0)
     head = file.read(28)
     needed = _ogg_end(file, size) if head[:4] == b"OggS" else _chunk_end(head)
@@ -65,6 +70,26 @@ def _chunk_end(head: bytes) -> int | None:
         return None
     (declared,) = struct.unpack(order, head[4:8])
     return None if declared in _STREAMED_SIZES else int(declared) + 8
+
+
+def _check_pieces(file: BinaryIO) -> None:
+    """Count the outermost chunks or boxes of RIFF, AIFF and MP4; empty ones are work for a decoder in few bytes."""
+    head = _head(file, 12)
+    form, here, own = {b"RIFF": ("<4xI", 12, 8), b"FORM": (">4xI", 12, 8)}.get(head[:4], (">I4x", 0, 0))
+    if not own and head[4:8] != b"ftyp":
+        return
+    for _ in range(MOST_PIECES):
+        file.seek(here)
+        piece = file.read(16)
+        if len(piece) < 8:
+            return
+        length = struct.unpack(form, piece[:8])[0] + own
+        if not own and length == 1 and len(piece) == 16:
+            length = struct.unpack(">Q", piece[8:])[0]
+        if length < 8:
+            return
+        here += length + (length & 1 if own else 0)
+    raise NotAudioError(f"it consists of more than {MOST_PIECES:,} pieces, as no recording does")
 
 
 def _ogg_end(file: BinaryIO, size: int) -> int:

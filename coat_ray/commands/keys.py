@@ -13,7 +13,7 @@ from coat_ray.commands.output import AsJson, show_json, show_rows
 
 app = typer.Typer(no_args_is_help=True, help="API keys: who may do what on the platform.")
 
-COLUMNS = ("id", "tenant", "role", "label", "created_at", "used_at", "expires_at", "revoked_at")
+COLUMNS = ("id", "tenant", "role", "label", "created_at", "used_at", "expires_at", "revoked_at", "require_audio")
 
 
 class KeyRole(StrEnum):
@@ -32,6 +32,12 @@ def create(
     tenant: Annotated[str | None, typer.Option(help="Whose; default: your own. An owner's key has none.")] = None,
     label: Annotated[str, typer.Option(help="Who or what will use it, for listings.")] = "",
     days: Annotated[float | None, typer.Option(min=0, help="It ends after so many days; default: never.")] = None,
+    require_audio: Annotated[
+        bool,
+        typer.Option(
+            "--require-audio", help="Questions without a clip are refused, so that no evaluation scores text alone."
+        ),
+    ] = False,
     local: Annotated[
         bool, typer.Option("--local", help="Write into the database of this machine, for example when a key is lost.")
     ] = False,
@@ -40,12 +46,13 @@ def create(
     """Make a key and print it, once."""
     expires_at = datetime.now(UTC) + timedelta(days=days) if days is not None else None
     if local:
-        made = _created_here(role, tenant, label, expires_at)
+        made = _created_here(role, tenant, label, expires_at, require_audio=require_audio)
     else:
         from coat_ray.client import Client  # noqa: PLC0415 - `coat --help` must be instant
 
-        body = {"role": role.value, "tenant": tenant, "label": label}
+        body: dict[str, Any] = {"role": role.value, "tenant": tenant, "label": label}
         body |= {"expires_at": expires_at.isoformat()} if expires_at else {}
+        body |= {"require_audio": True} if require_audio else {}
         made = Client.required().post("/keys", body)
     if as_json:
         show_json(made)
@@ -84,7 +91,9 @@ def _public(key_id: str) -> str:
     return key_id.split("_")[1] if key_id.startswith("coat_") and key_id.count("_") >= 2 else key_id
 
 
-def _created_here(role: KeyRole, tenant: str | None, label: str, expires_at: datetime | None) -> dict[str, Any]:
+def _created_here(
+    role: KeyRole, tenant: str | None, label: str, expires_at: datetime | None, *, require_audio: bool
+) -> dict[str, Any]:
     """Without the API: whoever may write the database owns the platform."""
     from coat_ray.storage import home  # noqa: PLC0415 - `coat --help` must be instant
     from coat_ray.tenancy.database import Database  # noqa: PLC0415
@@ -95,7 +104,13 @@ def _created_here(role: KeyRole, tenant: str | None, label: str, expires_at: dat
     try:
         with database.begin() as session:
             made = create_key(
-                session, role=Role(role.value), tenant=tenant, actor=PLATFORM, label=label, expires_at=expires_at
+                session,
+                role=Role(role.value),
+                tenant=tenant,
+                actor=PLATFORM,
+                label=label,
+                expires_at=expires_at,
+                require_audio=require_audio,
             )
     finally:
         database.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Tenant = Annotated[str | None, typer.Option(help="Whose; only an owner may name another than its own.")]
@@ -42,18 +45,24 @@ def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_j
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - `coat --help` must be instant
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - `coat --help` must be instant
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), no_wrap=column in ("id", "model", "name"))
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
+    wide_console().print(table, markup=False)
+
+
+def wide_console() -> Console:
+    """A console whose lines are as wide as they need to be when nobody is watching."""
+    from rich.console import Console  # noqa: PLC0415 - `coat --help` must be instant
+
     console = Console()
     if not console.is_terminal:
         console.width = 200
-    console.print(table, markup=False)
+    return console
 
 
 def _cell(value: Any) -> str:

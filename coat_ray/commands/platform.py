@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-ROOT_FILE = Path("serve/config.yaml")
+CONFIG = Path("serve/config.yaml")
 
 
 def up(
@@ -16,19 +16,23 @@ def up(
     cpus: Annotated[
         int | None, typer.Option(min=2, help="Logical CPUs to share out; default: the machine's, at least six.")
     ] = None,
+    config: Annotated[Path, typer.Option(help="What Ray Serve runs: which base model, how many replicas.")] = CONFIG,
 ) -> None:
     """Start the platform: Ray, the API, the queue. The first start prints the owner's key, once."""
     from coat_ray.client import remember  # noqa: PLC0415 - `coat --help` must be instant
     from coat_ray.config import ConfigError  # noqa: PLC0415
     from coat_ray.local.platform import address, keeping, start  # noqa: PLC0415
 
-    if not ROOT_FILE.is_file():
-        raise ConfigError(f"there is no {ROOT_FILE} here; run it from the root of the repository")
+    if not CONFIG.is_file():
+        raise ConfigError(f"there is no {CONFIG} here; run it from the root of the repository")
+    if not config.is_file():
+        raise ConfigError(f"there is no {config}; copy {CONFIG} and change it")
     if keeping() is not None:
         typer.echo(f"the platform of this folder is up already: {address() or 'it is starting'}")
         return
-    url = start(Path.cwd(), port, cpus, typer.echo)
+    url = start(Path.cwd(), port, cpus, config.resolve(), typer.echo)
     typer.echo(f"\nThe platform is up. Its API is at {url}/api/v1, described in {url}/api/v1/openapi.json")
+    typer.echo(f"Models answer at {url}/v1, as OpenAI's do.")
     if (key := _first_key()) is not None:
         remember(url, key)
         _introduce(key)

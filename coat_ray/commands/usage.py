@@ -10,7 +10,15 @@ import typer
 from coat_ray.commands.output import AsJson, show_json, show_rows
 
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
-AMOUNTS = ("accelerator_seconds", "cpu_seconds", "storage_bytes", "requests", "audio_seconds")
+AMOUNTS = (
+    "accelerator_seconds",
+    "cpu_seconds",
+    "storage_bytes",
+    "requests",
+    "audio_seconds",
+    "prompt_tokens",
+    "completion_tokens",
+)
 
 
 class By(StrEnum):
@@ -31,7 +39,7 @@ def usage(
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show accelerator- and CPU-seconds, storage, requests and audio of your tenant; for an owner, of all."""
+    """Show accelerator- and CPU-seconds, storage, requests, audio and tokens of your tenant; for an owner, of all."""
     from coat_ray.client import Client  # noqa: PLC0415 - `coat --help` must be instant
 
     columns = [column.value for column in By if column in (by or By)]

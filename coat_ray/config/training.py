@@ -85,6 +85,9 @@ class TrainingConfig(Section):
         0, ge=0, description="parts of batches with a NaN or infinite loss that may be left out before training stops"
     )
     checkpoint_every: int = Field(100, ge=1)
+    snapshot_every: int | None = Field(
+        None, ge=1, description="also keep the adapter as it is after every so many steps, to look into it later"
+    )
     log_every: int = Field(10, ge=1)
     focal_weight: float = Field(1.0, ge=0, description="w_aux of the pitch loss")
     focal_alpha: float = Field(0.25, gt=0, lt=1)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,19 @@ AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 _GROUP_ROWS = 16  # reading one clip loads its row group
 _SHARD_BYTES = 256 * 2**20
+
+
+class RowMaker(Protocol):
+    """Makes a manifest row of a row of a dataset."""
+
+    @property
+    def audio(self) -> str:
+        """The column that holds the clip."""
+        ...
+
+    def row(self, data: Mapping[str, Any], name: str, audio: str) -> Row:
+        """The manifest row of *data*, called *name* where it has no name of its own, with its clip at *audio*."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Columns:
             raise ManifestError(f"row {name}: {error}") from error
 
 
-def parquet_manifest(path: Path, columns: Columns) -> Manifest:
+def parquet_manifest(path: Path, columns: RowMaker) -> Manifest:
     """A manifest over a Parquet file with embedded audio; the audio itself is not read.
 
     Raises:
@@ -103,7 +116,7 @@ def is_audio_column(schema: pa.Schema, name: str) -> bool:
     )
 
 
-def import_dataset(dataset: Any, folder: Path, split: str, columns: Columns) -> Path:
+def import_dataset(dataset: Any, folder: Path, split: str, columns: RowMaker) -> Path:
     """Write a Hugging Face dataset (or any iterable of rows) as one split of a corpus in *folder*.
 
     Nothing is decoded: audio columns are read as bytes. A clip that is only a path on this machine stays where it is.

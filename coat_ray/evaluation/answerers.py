@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from coat_ray.audio import load_audio
+from coat_ray.audio import clip_id, load_audio
 from coat_ray.corpus.manifest import Row
+from coat_ray.evaluation.answers import AudioNotHeardError, Said
 
 if TYPE_CHECKING:
     from coat_ray.model.generate import Generator
@@ -27,16 +28,24 @@ class ModelAnswerer:
     def __init__(self, generator: Generator, resolve: Callable[[str], Path | str]) -> None:
         self.generator, self.resolve = generator, resolve
 
-    def answer(self, rows: Sequence[Row], max_new_tokens: int) -> list[str]:
-        """One greedy answer per row.
+    def answer(self, rows: Sequence[Row], max_new_tokens: int) -> list[Said]:
+        """One greedy answer per row, with the clips that were fed and the positions that they filled.
 
         Raises:
             AudioError: a clip that cannot be decoded; the benchmark is broken then, and no score would be honest.
+            AudioNotHeardError: a clip filled fewer positions than it has.
         """
-        rate = self.generator.front.sample_rate
-        signals = [[load_audio(self.resolve(uri), rate) for uri in row.audios] for row in rows]
+        front = self.generator.front
+        signals = [[load_audio(self.resolve(uri), front.sample_rate) for uri in row.audios] for row in rows]
         asked = [[{"role": m.role, "content": m.content} for m in row.prompt] for row in rows]
-        return self.generator.generate(asked, signals, max_new_tokens).texts
+        answers = self.generator.generate(asked, signals, max_new_tokens)
+        said = []
+        for row, clips, text, tokens in zip(rows, signals, answers.texts, answers.audio_tokens, strict=True):
+            expected = sum(front.audio_length(len(clip)) for clip in clips)
+            if tokens != expected:
+                raise AudioNotHeardError(f"row {row.id}: {tokens} of its {expected} audio positions were filled")
+            said.append(Said(text, tuple(clip_id(clip) for clip in clips), tokens))
+        return said
 
     def identity(self) -> str:
         """Hex digest over every weight and the treatment of the block: answers of any other model are not its own."""

@@ -13,7 +13,7 @@ from coat_ray.evaluation.answers import Answer
 from coat_ray.evaluation.choices import parse_choice, parse_options
 from coat_ray.evaluation.metrics import exact_match, word_errors
 
-Metric = Literal["accuracy", "wer"]
+Metric = Literal["accuracy", "wer", "mean_wer", "judged", "weighted_f1"]
 
 
 @dataclass(frozen=True)

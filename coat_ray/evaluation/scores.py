@@ -1,6 +1,7 @@
 """From marked answers to scores per task group and skill, and the difference between two models.
 
-Intervals: Wilson for proportions, percentile bootstrap over clips for WER, means over groups and differences.
+Intervals: Wilson for proportions, percentile bootstrap over clips for WER, means over groups and differences; for
+proportions too where several questions are about one clip, unless all answers are right, or all wrong.
 """
 
 from __future__ import annotations
@@ -40,13 +41,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model's marked answers to one benchmark; every list is in the same order."""
+    """One model's marked answers to one benchmark; every list is in the same order.
+
+    ``by_clip``: questions about the same signal are drawn together, whatever its file is called, for proportions too.
+    """
 
     model: str
     benchmark: str
     answers: list[Answer]
     marks: list[Mark]
     metrics: Mapping[str, Metric]  # task -> metric, in the order of the report
+    by_clip: bool = False
 
     def scores(self) -> dict[str, Score]:
         """Score of each task group, in the benchmark's order."""
@@ -76,7 +81,7 @@ class Evaluation:
             [m.numerator for m in marks],
             [m.denominator for m in marks],
             groups,
-            [self.answers[i].clip for i in where],
+            [self._cluster(i) for i in where],
         )
         value = math.fsum(_ratio([self.marks[i] for i in self._where(task)]) for task in tasks) / len(tasks)
         return value, resampled_RG.mean(axis=1)
@@ -101,6 +106,10 @@ class Evaluation:
     def _where(self, task: str) -> list[int]:
         return [i for i, answer in enumerate(self.answers) if answer.task == task]
 
+    def _cluster(self, place: int) -> str:
+        answer = self.answers[place]
+        return answer.audio if self.by_clip and answer.audio else answer.clip
+
     def _mean(self, tasks: Sequence[str]) -> Score:
         value, resampled_R = self.ratios(tasks)
         marks = [mark for mark, answer in zip(self.marks, self.answers, strict=True) if answer.task in tasks]
@@ -109,10 +118,10 @@ class Evaluation:
     def _score(self, where: Sequence[int], metric: Metric) -> Score:
         marks = [self.marks[i] for i in where]
         value = _ratio(marks)
-        if metric == "accuracy":
+        if metric == "accuracy" and (not self.by_clip or value in (0, 1)):
             interval = wilson(round(sum(m.numerator for m in marks)), len(marks))
         else:
-            clips = [self.answers[i].clip for i in where]
+            clips = [self._cluster(i) for i in where]
             ratios_RG = resampled_ratios(
                 [m.numerator for m in marks], [m.denominator for m in marks], [metric] * len(marks), clips
             )

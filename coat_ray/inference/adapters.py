@@ -10,18 +10,14 @@ Shapes: D hidden size.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
-from peft import LoraConfig
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from coat_ray.inference.adapter_files import read_adapter, weight_bytes
 from coat_ray.inference.errors import AdapterRefused, AdapterTooLarge
 from coat_ray.inference.heads import BlockHeads
 from coat_ray.inference.lora import LoraMixer
@@ -29,9 +25,6 @@ from coat_ray.inference.requests import AdapterSource
 from coat_ray.model.backbones.base import Backbone
 
 logger = logging.getLogger(__name__)
-
-_PREFIX = "base_model.model."
-_ROWS = "embed_tokens.token_adapter.trainable_tokens_delta"
 
 
 class NoRoom(Exception):
@@ -49,18 +42,6 @@ class Adapter:
     users: int = 0
     pins: int = 0
     heads: BlockHeads | None = field(default=None, repr=False)
-
-
-def trained_with_block(folder: Path) -> bool:
-    """Whether an adapter knows the thinking block.
-
-    Raises:
-        AdapterRefused: the folder has no readable ``heads.json``.
-    """
-    try:
-        return bool(json.loads((folder / "heads.json").read_text())["block"])
-    except (OSError, ValueError, KeyError) as error:
-        raise AdapterRefused("its heads.json is missing or damaged") from error
 
 
 class AdapterPool:
@@ -140,20 +121,14 @@ class AdapterPool:
 
     def _load(self, source: AdapterSource) -> Adapter:
         """Put an adapter on the base once there is room; its weights are read after that."""
-        weights_file = source.folder / "adapter_model.safetensors"
         try:
-            self._make_room(_weight_bytes(weights_file))
-            config = LoraConfig.from_pretrained(str(source.folder))
-            tensors = load_file(weights_file)
-        except (OSError, ValueError, TypeError, SafetensorError) as error:
+            self._make_room(weight_bytes(source.folder))
+        except OSError as error:
             raise AdapterRefused(f"{source.key}: its files are missing or damaged") from error
-        weights = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
-        found = [name for name in weights if name.endswith(_ROWS)]
-        rows = weights.pop(found[0]) if found else None
-        slot = next(self._slots)
+        files = read_adapter(source, self._backbone)
+        slot, rows = next(self._slots), files.rows_3D
         try:
-            self._check_rows(source, config, rows)
-            nbytes = self.mixer.add(slot, config, weights)
+            nbytes = self.mixer.add(slot, files.config, files.lora)
         except AdapterRefused as refused:
             raise AdapterRefused(f"{source.key}: {refused}") from refused
         if rows is not None:
@@ -162,18 +137,6 @@ class AdapterPool:
         self.loads += 1
         logger.info("loaded adapter %s, %.1f MB", source.key, nbytes / 1e6)
         return Adapter(source, slot, rows, nbytes)
-
-    def _check_rows(self, source: AdapterSource, config: LoraConfig, rows: Tensor | None) -> None:
-        if trained_with_block(source.folder) != (rows is not None):
-            raise AdapterRefused("heads.json and the weights disagree on whether it was trained with a block")
-        if rows is None:
-            return
-        ids = self._backbone.front.block_ids.as_list()
-        trained = config.trainable_token_indices
-        if trained != {"embed_tokens": ids}:
-            raise AdapterRefused(f"it trained the token rows {trained}, and this base has its block's at {ids}")
-        if rows.shape != (len(ids), self._backbone.hidden_size) or not rows.isfinite().all():
-            raise AdapterRefused(f"its token rows have shape {tuple(rows.shape)}, or values that are not finite")
 
     def _make_room(self, nbytes: int) -> None:
         """Evict until *nbytes* fit."""
@@ -197,10 +160,3 @@ class AdapterPool:
                 del self._adapters[key]
                 self.evictions += 1
                 logger.info("evicted adapter %s", key)
-
-
-def _weight_bytes(file: Path) -> int:
-    """Bytes of the tensors in a safetensors file: what stands behind its header."""
-    with file.open("rb") as opened:
-        header = int.from_bytes(opened.read(8), "little")
-    return file.stat().st_size - 8 - header

@@ -37,7 +37,7 @@ class Hearing:
         return torch.cat(heard) if heard else encode_clips(self._backbone, None)
 
     def _hear_row(self, row: Row) -> list[Tensor]:
-        start, found = time.perf_counter(), []
+        start, found, cached = time.perf_counter(), [], 0
         for i, digest in enumerate(row.prompt.digests):
             key = self._key(digest, row)
             z_audio = self.cache.get(key)
@@ -48,9 +48,10 @@ class Hearing:
                 row.timings.encode = time.perf_counter() - start
             else:
                 self.hits += 1
-                row.timings.cached_clips += 1
+                cached += 1
             found.append(z_audio)
         row.features.clear()
+        row.timings.cached_clips = cached
         return found
 
     def _features(self, row: Row, i: int) -> AudioFeatures:

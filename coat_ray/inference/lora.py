@@ -49,14 +49,49 @@ class _Pair:
     owners: tuple[tuple[str, int], ...]
 
 
-class LoraMixer:
-    """The LoRA of the adapters on one model; belongs to the thread that runs the model."""
+class LoraLayers:
+    """The linear layers of a base: ``linears`` of its language model, which take LoRA, and the names elsewhere."""
 
     def __init__(self, backbone: Backbone) -> None:
         inside = {id(module) for module in backbone.language_model.modules()}
         modules = [(name, module) for name, module in backbone.hf.named_modules() if isinstance(module, nn.Linear)]
-        self._linears = {name: module for name, module in modules if id(module) in inside}
+        self.linears = {name: module for name, module in modules if id(module) in inside}
         self._elsewhere = {name for name, module in modules if id(module) not in inside}
+
+    def check(self, config: LoraConfig, weights: Mapping[str, Tensor]) -> list[str]:
+        """The names of the layers that an adapter changes.
+
+        Raises:
+            AdapterRefused: it adapts what this base does not have, or the tower, or is more than plain LoRA.
+        """
+        odd = [name for name in UNMIXABLE if getattr(config, name, None)]
+        if odd or config.bias != "none":
+            raise AdapterRefused(f"its adapter_config.json has {odd or ['bias']}, which cannot be mixed in one batch")
+        names = sorted({name.rsplit(".lora_", 1)[0] for name in weights})
+        if {f"{name}.lora_{part}.weight" for name in names for part in "AB"} != set(weights):
+            raise AdapterRefused("its weights are not one lora_A and one lora_B for each layer")
+        for name in names:
+            if name in self._elsewhere:
+                raise AdapterRefused(f"it adapts {name}, outside the language model; the tower is shared by adapters")
+            if name not in self.linears:
+                raise AdapterRefused(f"it adapts {name}, which this base does not have; it was trained on another one")
+            wide, narrow = self.linears[name].weight.shape
+            for part, wanted in (("A", (config.r, narrow)), ("B", (wide, config.r))):
+                tensor = weights[f"{name}.lora_{part}.weight"]
+                if tensor.shape != wanted:
+                    found = tuple(tensor.shape)
+                    raise AdapterRefused(f"{name}.lora_{part} has shape {found}, and rank and base need {wanted}")
+                if not tensor.isfinite().all():  # in a mixed batch they would spoil the rows of others
+                    raise AdapterRefused(f"{name}.lora_{part} has values that are not finite")
+        return names
+
+
+class LoraMixer:
+    """The LoRA of the adapters on one model; belongs to the thread that runs the model."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._layers = LoraLayers(backbone)
+        self._linears = self._layers.linears
         self._adapters: dict[str, dict[str, _Pair]] = {}
         self._together: frozenset[str] = frozenset()
         self._stacks: dict[str, _Pair] = {}
@@ -77,7 +112,7 @@ class LoraMixer:
         Raises:
             AdapterRefused: it adapts what this base does not have, or the tower, or is more than plain LoRA.
         """
-        names = self._check(config, weights)
+        names = self._layers.check(config, weights)
         pairs = {}
         for name in names:
             device = self._linears[name].weight.device
@@ -111,28 +146,6 @@ class LoraMixer:
             yield
         finally:
             self._inside = False
-
-    def _check(self, config: LoraConfig, weights: Mapping[str, Tensor]) -> list[str]:
-        odd = [name for name in UNMIXABLE if getattr(config, name, None)]
-        if odd or config.bias != "none":
-            raise AdapterRefused(f"its adapter_config.json has {odd or ['bias']}, which cannot be mixed in one batch")
-        names = sorted({name.rsplit(".lora_", 1)[0] for name in weights})
-        if {f"{name}.lora_{part}.weight" for name in names for part in "AB"} != set(weights):
-            raise AdapterRefused("its weights are not one lora_A and one lora_B for each layer")
-        for name in names:
-            if name in self._elsewhere:
-                raise AdapterRefused(f"it adapts {name}, outside the language model; the tower is shared by adapters")
-            if name not in self._linears:
-                raise AdapterRefused(f"it adapts {name}, which this base does not have; it was trained on another one")
-            wide, narrow = self._linears[name].weight.shape
-            for part, wanted in (("A", (config.r, narrow)), ("B", (wide, config.r))):
-                tensor = weights[f"{name}.lora_{part}.weight"]
-                if tensor.shape != wanted:
-                    found = tuple(tensor.shape)
-                    raise AdapterRefused(f"{name}.lora_{part} has shape {found}, and rank and base need {wanted}")
-                if not tensor.isfinite().all():  # in a mixed batch they would spoil the rows of others
-                    raise AdapterRefused(f"{name}.lora_{part} has values that are not finite")
-        return names
 
     def _stack(self, slots: set[str]) -> None:
         """Put these adapters side by side, until others or far fewer are needed; a single one is used as it is."""

@@ -41,6 +41,7 @@ class Sampling:
         seed: the same seed draws the same answer; None draws another each time.
         stop: the answer ends before the first of these strings, which are not shown.
         max_reasoning_tokens: bound on the reasoning of ``Mode.TEXT_COT``.
+        ignore_end: go on to both bounds even if the model would end its turn; for measuring equal lengths.
 
     Raises:
         RequestRefused: a value that cannot be.
@@ -52,6 +53,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     max_reasoning_tokens: int = 256
+    ignore_end: bool = False
 
     def __post_init__(self) -> None:
         checks = (
@@ -147,11 +149,12 @@ class Timings:
     were. prefill: the prompt up to the first logits. ttft: from submission to the first token of any kind. reasoning:
     text reasoning. decode: from the first token (or the end of the reasoning) to the last. total: from submission to
     the end.
-    ``cached_clips`` of ``clips`` were not encoded again.
+    ``cached_clips`` of ``clips`` were not encoded again. An engine that cannot tell the tower from the prefill leaves
+    encode and cached_clips None, and counts the tower's time as prefill.
     """
 
     queue: float = 0.0
-    encode: float = 0.0
+    encode: float | None = 0.0
     prefill: float = 0.0
     ttft: float = 0.0
     reasoning: float = 0.0
@@ -159,7 +162,7 @@ class Timings:
     total: float = 0.0
     tokens: int = 0
     clips: int = 0
-    cached_clips: int = 0
+    cached_clips: int | None = 0
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,11 @@ class Row:
         """PEFT's name of its adapter."""
         return self.adapter.slot if self.adapter else None
 
+    @property
+    def reasons(self) -> bool:
+        """Whether what it says next is still reasoning."""
+        return self._reasons
+
     def waited(self) -> float:
         """Seconds since submission."""
         return time.perf_counter() - self.submitted
@@ -66,7 +71,7 @@ class Row:
             self._say(token)
 
     def _reason(self, token: int) -> None:
-        if token != self._end and len(self._reasoning.tokens) < self.request.sampling.max_reasoning_tokens:
+        if not self._ends(token) and len(self._reasoning.tokens) < self.request.sampling.max_reasoning_tokens:
             self._tell(self._reasoning.push(token), reasoning=True)
             return
         self._tell(self._reasoning.finish(), reasoning=True)
@@ -75,13 +80,16 @@ class Row:
         self.feed = self._cue.popleft()
 
     def _say(self, token: int) -> None:
-        if token != self._end:
+        ended = self._ends(token)
+        if not ended:
             self._tell(self._answer.push(token))
         full = len(self._answer.tokens) == self.request.sampling.max_tokens
-        if token == self._end or self._answer.stopped or full:
+        if ended or self._answer.stopped or full:
             self._tell(self._answer.finish())
-            ended = token == self._end or self._answer.stopped
-            self.finish_reason = "stop" if ended else "length"
+            self.finish_reason = "stop" if ended or self._answer.stopped else "length"
+
+    def _ends(self, token: int) -> bool:
+        return token == self._end and not self.request.sampling.ignore_end
 
     def _tell(self, text: str, *, reasoning: bool = False) -> None:
         if text:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.adapters import AdapterPool, trained_with_block
+from coat_ray.inference.adapter_files import trained_with_block
+from coat_ray.inference.adapters import AdapterPool
 from coat_ray.inference.batch import RunningBatch
 from coat_ray.inference.errors import AdapterRefused, ModelFailed, RequestCancelled, RequestRefused
 from coat_ray.inference.handle import Handle

@@ -124,14 +124,15 @@ class LocalCluster:
             finally:
                 end(client, STOP_SECONDS)
 
-    def failed_applications(self) -> dict[str, str]:
-        """The applications that Ray Serve cannot start, and the last line of what it says of each."""
+    def applications(self) -> dict[str, tuple[str, str]]:
+        """Name -> what Ray Serve says of the application: its status, and the last line of why it is so."""
         found = self._ask("/api/serve/applications/")["applications"]
-        failed = {name: app for name, app in found.items() if app["status"] in ("DEPLOY_FAILED", "UNHEALTHY")}
         said = {
-            name: [app["message"], *(d["message"] for d in app["deployments"].values())] for name, app in failed.items()
+            name: [app["message"], *(d["message"] for d in app["deployments"].values())] for name, app in found.items()
         }
-        return {name: "".join(messages).strip().splitlines()[-1] for name, messages in said.items()}
+        return {
+            name: (app["status"], ["", *"".join(said[name]).strip().splitlines()][-1]) for name, app in found.items()
+        }
 
     def stop(self, *, keep_logs: bool) -> None:
         """End every process of this head and remove its session; with *keep_logs* Ray's logs are saved first."""

@@ -29,10 +29,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--cpus", type=int, help="logical CPUs of its Ray; default: what the machine has, at least six")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="what Ray Serve runs")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _keep(arguments.port, arguments.cpus)
+        _keep(arguments.port, arguments.cpus, arguments.config)
     except KeyboardInterrupt:
         say("ended")
     except (ClusterError, PlatformStateError) as error:
@@ -40,16 +41,17 @@ def main() -> None:
         raise SystemExit(1) from error
 
 
-def _keep(port: int, cpus: int | None) -> None:
+def _keep(port: int, cpus: int | None, config: Path) -> None:
     state, url = state_folder(), f"http://127.0.0.1:{port}"
     _check_free(url)
     variables = {"COAT_HOME": str(home()), "PYTHONPATH": str(Path.cwd())}
+    variables["RAY_enable_metrics_collection"] = "1"  # for /metrics
     if commit := git_label(Path.cwd()):
         variables["COAT_GIT_COMMIT"] = commit
     say("starting a local Ray")
     with local_cluster(state, variables, cpus) as cluster:
         say("starting the API on Ray Serve")
-        cluster.ray_serve_deploy(_rendered(state, port, url))
+        cluster.ray_serve_deploy(_rendered(config, state, port, url))
         _wait_until_it_answers(cluster, url)
         atomic_write(state / READY, json.dumps({"url": url, "pid": os.getpid()}))
         say(f"ready at {url}")
@@ -61,11 +63,13 @@ def _keep(port: int, cpus: int | None) -> None:
     raise ClusterError(f"Ray has ended by itself; see {state / 'head.log'}")
 
 
-def _rendered(state: Path, port: int, url: str) -> Path:
-    """The shipped configuration of Ray Serve with this platform's port."""
-    config = OmegaConf.load(CONFIG)
+def _rendered(file: Path, state: Path, port: int, url: str) -> Path:
+    """A configuration of Ray Serve with this platform's port."""
+    config = OmegaConf.load(file)
     config.http_options.port = port
-    config.applications[0].args.url = url
+    for application in config.applications:
+        if "url" in application.get("args", {}):
+            application.args.url = url
     rendered = state / "serve.yaml"
     atomic_write(rendered, OmegaConf.to_yaml(config))
     return rendered
@@ -85,16 +89,23 @@ def _check_free(url: str) -> None:
 def _wait_until_it_answers(cluster: LocalCluster, url: str) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
-        with suppress(OSError), urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:  # noqa: S310 - loopback
-            if json.load(answer) == {"status": "ok"}:
+        with suppress(OSError):
+            states = cluster.applications()
+            for name, (status, said) in states.items():
+                if status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                    raise ClusterError(f"Ray Serve cannot start {name}: {said}")
+            running = bool(states) and all(status == "RUNNING" for status, _ in states.values())
+            if running and _answers(f"{url}/healthz"):
                 return
         if not cluster.lives():
             raise ClusterError("Ray ended while the API started")
-        with suppress(OSError):
-            for name, message in cluster.failed_applications().items():
-                raise ClusterError(f"Ray Serve cannot start {name}: {message}")
         time.sleep(0.5)
     raise ClusterError(f"the API did not answer within {READY_S} s")
+
+
+def _answers(url: str) -> bool:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
+        return bool(json.load(answer) == {"status": "ok"})
 
 
 def say(message: str) -> None:

@@ -52,8 +52,10 @@ def address() -> str | None:
     return None
 
 
-def start(root: Path, port: int, cpus: int | None, show: Callable[[str], None]) -> str:
+def start(root: Path, port: int, cpus: int | None, config: Path, show: Callable[[str], None]) -> str:
     """Start the platform from the repository at *root* and wait until its API answers; gives its address.
+
+    *config* is what Ray Serve runs, as ``serve/config.yaml``.
 
     Raises:
         PlatformStateError: it does not start; the message quotes its log.
@@ -61,7 +63,7 @@ def start(root: Path, port: int, cpus: int | None, show: Callable[[str], None]) 
     state = state_folder()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     (state / READY).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "coat_ray.local.keeper", "--port", str(port)]
+    command = [sys.executable, "-m", "coat_ray.local.keeper", "--port", str(port), "--config", str(config)]
     command += ["--cpus", str(cpus)] if cpus else []
     log = state / "platform.log"
     with log.open("wb") as file:

@@ -35,12 +35,16 @@ class Timings:
 
 @dataclass
 class Answers:
-    """Answers of a batch; ``h_think`` holds the final hidden states of all block positions, row after row (P, D)."""
+    """Answers of a batch; ``h_think`` holds the final hidden states of all block positions, row after row (P, D).
+
+    ``audio_tokens``: positions of each row that were filled from the tower.
+    """
 
     texts: list[str]
     timings: Timings
     h_think: Tensor
     block_lengths: list[int]
+    audio_tokens: list[int]
 
 
 @dataclass
@@ -92,7 +96,9 @@ class Generator:
         device = self.backbone.lm_head.weight.device
         layouts, audio = self._layouts(conversations, signals)
         prompts = left_pad(layouts, pad_id(self.front), device)
+        audio_tokens = prompts.audio_BS.sum(1).tolist()
         z_audio = encode_clips(self.backbone, audio)
+        assert len(z_audio) == sum(audio_tokens), "each position of a clip takes one row of the tower's output"
         encoded = time.perf_counter()
         cache = DynamicCache()
         hidden_BSD = self._prefill(prompts, z_audio, cache)
@@ -104,7 +110,8 @@ class Generator:
         timings = Timings(encoded - start, prefilled - encoded, prefilled - start, end - prefilled, end - start, count)
         texts = [self.front.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in generated]
         think_BS = prompts.think_BS[:, : hidden_BSD.shape[1]]
-        return Answers(texts, timings, hidden_BSD[think_BS], prompts.think_BS.sum(1).tolist())
+        block_lengths = prompts.think_BS.sum(1).tolist()
+        return Answers(texts, timings, hidden_BSD[think_BS], block_lengths, audio_tokens)
 
     def _layouts(
         self, conversations: Sequence[Conversation], signals: Sequence[Sequence[np.ndarray]]

@@ -6,20 +6,18 @@ blocks then pass through one pool of actors per expert.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionResources, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, Dataset, ExecutionResources, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from coat_ray.audio import AudioLimits
 from coat_ray.config import ResourcesConfig
+from coat_ray.ray_data import quiet_ray_data
 from coat_ray.targets.decode import Claim, Decoder, work_table
 from coat_ray.targets.plan import Claims, ClipWork, make_blocks
 from coat_ray.targets.pool import ExpertPool, ExpertTask, LoadExpert
@@ -85,7 +83,7 @@ class Pipeline:
     ) -> Iterator[pa.Table]:
         self._check_cluster()
         decoder = Decoder({task.name: task.sample_rate for task in self.tasks}, self.limits, claim)
-        with _ray_data(self._share(), may_lose=may_lose, ordered=frames):
+        with quiet_ray_data(self._share(), may_lose=may_lose, ordered=frames):
             tables = ray.data.from_blocks([work_table(block) for block in blocks])
             encode = self._shared if is_shared(self.resources) else self._apart
             outcomes = encode(tables, decoder, frames=frames)
@@ -198,27 +196,3 @@ class _Always:
 def _cause(error: RayError) -> str:
     """The last line of Ray's text, which ends with what the actor met."""
     return str(error).strip().splitlines()[-1].strip()
-
-
-@contextmanager
-def _ray_data(limits: ExecutionResources, may_lose: int, *, ordered: bool) -> Iterator[None]:
-    """Ray Data within limits, without its bars and notes, which fill a job's log; it may lose so many blocks."""
-    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
-    options = context.execution_options
-    before_limits, before_order = options.resource_limits, options.preserve_order
-    options.resource_limits, options.preserve_order = limits, ordered
-    settings = {"enable_progress_bars": False, "print_on_execution_start": False, "max_errored_blocks": may_lose}
-    before, level = {name: getattr(context, name) for name in settings}, logger.level
-    for name, value in settings.items():
-        setattr(context, name, value)
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Ray 2.60 announces the end of max_restarts in map_batches and has nothing in its place yet.
-            warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
-            yield
-    finally:
-        for name, value in before.items():
-            setattr(context, name, value)
-        options.resource_limits, options.preserve_order = before_limits, before_order
-        logger.setLevel(level)

@@ -14,6 +14,7 @@ import secrets
 import string
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -46,6 +47,8 @@ class Key:
     expires_at: datetime | None = None
     used_at: datetime | None = None
     revoked_at: datetime | None = None
+    require_audio: bool = False
+    """A question to a model must bring a clip."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def create_key(
     actor: Principal,
     label: str = "",
     expires_at: datetime | None = None,
+    require_audio: bool = False,
     now: datetime | None = None,
 ) -> NewKey:
     """Make a key. An owner's has no tenant, all others have one.
@@ -92,9 +96,12 @@ def create_key(
         digest=_digest(text),
         created_at=now,
         expires_at=expires_at,
+        require_audio=require_audio,
     )
     session.add(row)
-    detail = {"role": role.value, "label": label, "expires_at": expires_at.isoformat() if expires_at else None}
+    ends = expires_at.isoformat() if expires_at else None
+    detail: dict[str, Any] = {"role": role.value, "label": label, "expires_at": ends}
+    detail |= {"require_audio": True} if require_audio else {}
     audit.record(session, actor, "key.create", f"key/{key_id}", tenant=tenant, detail=detail, now=now)
     return NewKey(_to_key(row), text)
 
@@ -146,7 +153,7 @@ def authenticate(database: Database, text: str, *, now: datetime | None = None) 
         raise AuthenticationFailed(AuthenticationOutcome.EXPIRED, row.id, row.tenant)
     if row.used_at is None or row.used_at + USED_EVERY <= now:
         _note_use(database, row.id, now)
-    return Principal(row.tenant, row.role, row.id)
+    return Principal(row.tenant, row.role, row.id, row.require_audio)
 
 
 def is_in_force(session: Session, who: Principal, *, now: datetime | None = None) -> bool:
@@ -189,4 +196,5 @@ def _to_key(row: KeyRow) -> Key:
         expires_at=row.expires_at,
         used_at=row.used_at,
         revoked_at=row.revoked_at,
+        require_audio=row.require_audio,
     )

@@ -23,11 +23,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Whoever a key stands for. An owner has no tenant; the platform itself has no key."""
+    """Whoever a key stands for. An owner has no tenant; the platform itself has no key.
+
+    With ``require_audio`` a question to a model must bring a clip.
+    """
 
     tenant: str | None
     role: Role
     key_id: str | None = None
+    require_audio: bool = False
 
     def may(self, role: Role, tenant: str | None) -> bool:
         """Whether this is at least *role* in *tenant* (None: on the platform, which only an owner is)."""

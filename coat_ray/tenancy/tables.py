@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from coat_ray.tenancy.columns import Base, Counter, Instant, Name, choice
@@ -24,6 +24,8 @@ class UsageKind(StrEnum):
     STORAGE_BYTES = "storage_bytes"
     REQUESTS = "requests"
     AUDIO_SECONDS = "audio_seconds"
+    PROMPT_TOKENS = "prompt_tokens"
+    COMPLETION_TOKENS = "completion_tokens"
 
 
 class Outcome(StrEnum):
@@ -79,6 +81,7 @@ class KeyRow(Base):
     expires_at: Mapped[datetime | None] = mapped_column(Instant)
     used_at: Mapped[datetime | None] = mapped_column(Instant)
     revoked_at: Mapped[datetime | None] = mapped_column(Instant)
+    require_audio: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class RateRow(Base):

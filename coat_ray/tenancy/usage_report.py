@@ -35,6 +35,8 @@ class UsageTotal:
     storage_bytes: int = 0
     requests: int = 0
     audio_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 def usage_totals(
@@ -99,4 +101,4 @@ def _sum(session: Session, *conditions: Any) -> float:
 
 
 def _amount(kind: UsageKind, amount: float) -> float:
-    return round(amount) if kind in (UsageKind.STORAGE_BYTES, UsageKind.REQUESTS) else amount
+    return amount if kind.value.endswith("_seconds") else round(amount)

@@ -90,7 +90,7 @@ def newest_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """The newest checkpoint of this run whose digest is right; damaged or foreign ones are passed over, aloud."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
-            checkpoint = _read(path)
+            checkpoint = read_checkpoint(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("passing over the damaged checkpoint %s: %s", path, error)
             continue
@@ -100,7 +100,12 @@ def newest_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     return None
 
 
-def _read(folder: Path) -> Checkpoint:
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """One checkpoint, its digest found right.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: it is damaged.
+    """
     card = json.loads((folder / CARD).read_text())
     state = folder / STATE
     if state.stat().st_size != card["bytes"]:

@@ -77,6 +77,8 @@ def train(task: WorkerTask, worker: Worker) -> None:
             if done % config.training.log_every == 0 or saves or ends_stage:
                 where = {"step": done, "stage": stage.name, "lr": config.optim.lr * factor}
                 journal.write(where | left_out.since_last_line(), stage.weights)
+            if task.keeps(done):  # before the checkpoint, so that a run which goes on from that one has it
+                _export(task, engine, worker, task.snapshot(done))
             if saves:
                 counts, lines = engine.adam_steps(), journal.take_lines()
                 _save(task, engine, Progress(done, stage_index, task.fingerprint, counts, lines, left_out.used))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from coat_ray.model.backbones.base import FrontEnd
     from coat_ray.targets.store import TargetDataset, TargetStore
 
+CHECKPOINTS, SNAPSHOTS, ADAPTER = "checkpoints", "snapshots", "adapter"
+"""Folders of a run: to go on from, to look into, and what it was for."""
+
 Collate = Callable[[Sequence[str], Iterable[str], int], Batch]
 """(row ids, roles, step) -> batch; without row ids a batch that teaches nothing."""
 
@@ -67,18 +70,23 @@ class WorkerTask:
     until: int | None = None
 
     def snapshot(self, step: int) -> Path:
-        """The adapter as it was after a step at which training paused."""
-        return self.folder / "snapshots" / str(step)
+        """The adapter as it was after a step at which training paused, or that ``training.snapshot_every`` names."""
+        return self.folder / SNAPSHOTS / str(step)
+
+    def keeps(self, step: int) -> bool:
+        """Whether the adapter is kept as it is after *step*; the last one is kept anyway."""
+        every = self.config.training.snapshot_every
+        return every is not None and step % every == 0 and step < self.config.total_steps
 
     @property
     def checkpoints(self) -> Path:
         """Folder of the run's checkpoints."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     @property
     def adapter(self) -> Path:
         """What the run is for; exists once training is done."""
-        return self.folder / "adapter"
+        return self.folder / ADAPTER
 
     @property
     def stop_note(self) -> StopNote:

@@ -24,6 +24,7 @@ from serve.hosting.remote import RemoteEngine
 from serve.hosting.replica import EngineReplica
 from serve.openai.app import build_app
 from serve.openai.serving import Serving
+from serve.prefixes import WholePaths
 from serve.rounds import COUNT_EVERY_S, keep_doing
 
 ENGINE, DOOR = "engine", "models"
@@ -41,13 +42,14 @@ def models(arguments: dict[str, Any]) -> Application:
         ValidationError: anything but :class:`HostingOptions`.
     """
     options = HostingOptions.model_validate(arguments)
-    engine = ray_serve.deployment(
-        EngineReplica,
+    replica = ray_serve.deployment(
         name=ENGINE,
+        num_replicas=options.engines,
         max_ongoing_requests=options.engine.rows + options.engine.waiting,
+        max_queued_requests=options.engine.waiting,
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options={"num_cpus": 0},
-    ).bind(options)
+    )
     door = ray_serve.deployment(
         name=DOOR,
         max_ongoing_requests=MAX_REQUESTS,
@@ -55,22 +57,21 @@ def models(arguments: dict[str, Any]) -> Application:
         ray_actor_options={"num_cpus": 0},
     )
 
-    def build() -> FastAPI:  # Serve takes functions only
-        return _application(options)
+    def build() -> WholePaths:  # Serve takes functions only
+        return WholePaths(_application(options))
 
-    return door(ray_serve.ingress(build)(_Door)).bind(engine)
+    return door(ray_serve.ingress(build)(_Door)).bind(replica(EngineReplica).bind(options))
 
 
 def _application(options: HostingOptions) -> FastAPI:
-    """The door's application; Serve's router has taken the prefix off the path when it comes here."""
+    """The door's application."""
     storage = Storage.default()
     database = Database.open(storage_root=storage.root)
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
     engine = RemoteEngine(ray_serve.get_deployment_handle(ENGINE), AnswerMetrics(options.base))
     serving = Serving(platform, engine, options.backbone, options.limits)
-    for count in (platform.requests, serving.audio):
-        keep_doing(partial(count.write, database), COUNT_EVERY_S)
-    return build_app(serving, prefix="")
+    keep_doing(partial(platform.usage.write, database), COUNT_EVERY_S)
+    return build_app(serving)
 
 
 class _Door:

@@ -47,7 +47,7 @@ class AnswerMetrics:
             (self._prompt, usage.prompt),
             (self._completion, usage.completion),
             (self._clips, times.clips),
-            (self._cached, times.cached_clips),
+            (self._cached, times.cached_clips or 0),
         ):
             if amount:
                 counter.inc(amount, tags=tags)

@@ -8,11 +8,11 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from coat_ray.inference.errors import EngineStopped, ModelFailed, QueueFull
 from coat_ray.inference.handle import Event
@@ -113,7 +113,7 @@ class RemoteEngine:
         options: dict[str, Any] = {"stream": True}
         if request.adapter is not None:
             options["multiplexed_model_id"] = request.adapter.key
-        answer = self._replicas.options(**options).answer.remote(request)
+        answer = cast("DeploymentResponseGenerator", self._replicas.options(**options).answer.remote(request))
         try:
             async for events in answer:
                 for event in events:

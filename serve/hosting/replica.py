@@ -60,10 +60,12 @@ class EngineReplica:
         if request.adapter is not None:
             await self._remembered(request.adapter.key)
         loop, events = asyncio.get_running_loop(), asyncio.Queue[Event]()
+
+        def told(event: Event) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
         try:
-            handle = await asyncio.to_thread(
-                self._engine.submit, request, lambda event: loop.call_soon_threadsafe(events.put_nowait, event)
-            )
+            handle = await asyncio.to_thread(self._engine.submit, request, told)
         except Exception as refusal:  # noqa: BLE001 - it is told to whoever asked, as any event
             yield [refusal]
             return

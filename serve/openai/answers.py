@@ -77,7 +77,8 @@ class ChatAnswer:
         wanted = self._asked.coat
         found: dict[str, Any] = {}
         if wanted.timings:
-            found["timings"] = {name: round(value, 6) for name, value in asdict(result.timings).items()}
+            known = {name: value for name, value in asdict(result.timings).items() if value is not None}
+            found["timings"] = {name: round(value, 6) for name, value in known.items()}
         if wanted.columns:
             found["thinking"] = result.thinking
         if wanted.teachers:

@@ -13,14 +13,14 @@ from serve.openai.serving import Serving
 PREFIX = "/v1"
 
 
-def build_app(serving: Serving, prefix: str = PREFIX) -> FastAPI:
-    """The application in front of one engine; *prefix* is empty where a router has taken it off already."""
+def build_app(serving: Serving) -> FastAPI:
+    """The application in front of one engine."""
     app = FastAPI(title="coat_ray models", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.platform = serving.platform
     app.state.serving = serving
     app.add_middleware(Doorkeeper, most=serving.limits.body_bytes)
     errors.install(app)
-    api = APIRouter(prefix=prefix)
+    api = APIRouter(prefix=PREFIX)
     for part in (models, chat, transcriptions):
         api.include_router(part.router)
     app.include_router(api)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -9,8 +11,7 @@ from fastapi.responses import JSONResponse
 from serve.access import Asking, Caller
 from serve.openai.answers import ChatAnswer
 from serve.openai.intake import check_kind
-from serve.openai.questions import Question, chat_question
-from serve.openai.schema import ChatRequest
+from serve.openai.questions import Asked, Question, chat_question, read_chat
 from serve.openai.serving import Serving, serving_of
 from serve.openai.waiting import Answering
 from serve.streams import Stream
@@ -25,15 +26,27 @@ async def completed(request: Request, asking: Asking) -> Response:
     serving, answering = serving_of(request), Answering()
     async with serving.intake.room_for(request, asking):
         body = await serving.intake.in_time(request.body)
-        question, asked = await to_thread.run_sync(_begun, serving, asking, body, answering, limiter=serving.threads)
-    answer = ChatAnswer(question, asked, serving)
-    if not asked.stream:
+        asked = await to_thread.run_sync(read_chat, serving, asking, body, limiter=serving.threads)
+        fetched = await _fetched(serving, asking, asked)
+        arguments = (serving, asking, asked, fetched, answering)
+        question = await to_thread.run_sync(_begun, *arguments, limiter=serving.threads)
+    answer = ChatAnswer(question, asked.chat, serving)
+    if not asked.chat.stream:
         return JSONResponse(await answer.whole(await answering.result(request)))
     first = await answering.first(request)  # what fails before it still has a status
     return Stream(answer.lines(answering, first), answering.cancel, "text/event-stream")
 
 
-def _begun(serving: Serving, asking: Caller, body: bytes, answering: Answering) -> tuple[Question, ChatRequest]:
-    question, asked = chat_question(serving, asking, body)
-    answering.begin(serving.engine, question.request)
-    return question, asked
+async def _fetched(serving: Serving, asking: Caller, asked: Asked) -> dict[str, bytes]:
+    if not asked.remote:
+        return {}
+    async with serving.intake.room(serving.limits.body_bytes, asking):
+        return await serving.remote.clips(asked.remote)
+
+
+def _begun(
+    serving: Serving, asking: Caller, asked: Asked, fetched: Mapping[str, bytes], answering: Answering
+) -> Question:
+    question = chat_question(serving, asking, asked, fetched)
+    answering.begin(serving, question.request)
+    return question

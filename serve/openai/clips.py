@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,11 @@ class Clip:
         return {"seconds": round(self.seconds, 3), "heard_seconds": round(self.heard_seconds, 3)}
 
 
-def encoded_bytes(part: InputAudioPart | AudioUrlPart, param: str) -> bytes:
-    """The file in a part of a message.
+def encoded_bytes(part: InputAudioPart | AudioUrlPart, fetched: Mapping[str, bytes], param: str) -> bytes:
+    """The file in a part of a message, or the one *fetched* from its URL.
 
     Raises:
-        ApiError: 400: no base64, or a URL that is not fetched; 415: a format that is none of :data:`FORMATS`.
+        ApiError: 400: no base64, or a data: URL without it; 415: a format that is none of :data:`FORMATS`.
     """
     if isinstance(part, InputAudioPart):
         if part.input_audio.format.lower() not in FORMATS:
@@ -53,10 +54,9 @@ def encoded_bytes(part: InputAudioPart | AudioUrlPart, param: str) -> bytes:
                 415, f"{param}: the format is one of {', '.join(FORMATS)}", "unsupported_format", param=param
             )
         return _decoded(part.input_audio.data, param)
+    if part.audio_url.is_remote:
+        return fetched[part.audio_url.url]
     head, comma, data = part.audio_url.url.partition(",")
-    if head[:5].lower() != "data:":
-        message = f"{param}: this server fetches nothing; send the clip as input_audio, or as a data: URL"
-        raise ApiError(400, message, "remote_url_refused", param=param)
     if not comma or not head.lower().endswith(";base64"):
         raise ApiError(400, f"{param}: a data: URL reads data:audio/wav;base64,…", "invalid_url", param=param)
     return _decoded(data, param)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 from fastapi import Request
@@ -31,14 +31,13 @@ class Intake:
         return self._held.total()
 
     @asynccontextmanager
-    async def room_for(self, request: Request, asking: Caller) -> AsyncIterator[None]:
-        """Hold room for a body, as much as it says that it needs, or else as it may have.
+    async def room(self, needed: int, asking: Caller) -> AsyncIterator[None]:
+        """Hold room for *needed* bytes.
 
         Raises:
-            ApiError: 503 where there is no room now.
+            ApiError: 503 where there is none now.
         """
         limits, tenant = self._limits, asking.principal.tenant
-        needed = announced(request.headers) or limits.body_bytes
         if self.held + needed > limits.held_bytes or self._held[tenant] + needed > limits.held_bytes // 2:
             raise ApiError(503, "too many large requests come in at once; ask again", "busy", retry_after=1)
         self._held[tenant] += needed
@@ -48,6 +47,10 @@ class Intake:
             self._held[tenant] -= needed
             if not self._held[tenant]:
                 del self._held[tenant]
+
+    def room_for(self, request: Request, asking: Caller) -> AbstractAsyncContextManager[None]:
+        """Hold room for a body, as much as it says that it needs, or else as it may have; raises as :meth:`room`."""
+        return self.room(announced(request.headers) or self._limits.body_bytes, asking)
 
     async def in_time(self, read: Callable[[], Awaitable[T]]) -> T:
         """What *read* gives.

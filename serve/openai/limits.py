@@ -20,6 +20,9 @@ class ServingLimits:
         max_tokens: of an answer where the request does not say.
         transcript_tokens: of a transcript.
         threads: requests that are unpacked at once.
+        remote_hosts: where ``audio_url`` may point to, as ``host``, ``host:port`` or ``http://host:port``; nowhere
+            by default.
+        fetch_seconds: how long one clip may take to arrive from there.
     """
 
     body_bytes: int = 16 * 2**20
@@ -32,6 +35,8 @@ class ServingLimits:
     max_tokens: int = 256
     transcript_tokens: int = 448
     threads: int = 2
+    remote_hosts: tuple[str, ...] = ()
+    fetch_seconds: float = 10.0
 
 
 DEFAULT_LIMITS = ServingLimits()

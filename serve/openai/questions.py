@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from coat_ray.inference.requests import Request, Sampling
 from coat_ray.model.backbones.base import AUDIO_MARK
-from coat_ray.tenancy.errors import Denied
-from coat_ray.tenancy.rates import take
 from serve.access import Caller
 from serve.openai.clips import Clip, decoded_clip, encoded_bytes
 from serve.openai.errors import ApiError
-from serve.openai.names import model_for, source_of
-from serve.openai.schema import ChatRequest, Message, TextPart, parsed
+from serve.openai.metering import OWNER, count_audio
+from serve.openai.names import Model, model_for, source_of
+from serve.openai.schema import AudioUrlPart, ChatRequest, InputAudioPart, Message, TextPart, parsed
 from serve.openai.serving import Serving
-
-OWNER = "/owner"
-"""Whose cached clips an owner's key may use; no tenant is called so."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +25,42 @@ class Question:
     model: str
 
 
-def chat_question(serving: Serving, asking: Caller, body: bytes) -> tuple[Question, ChatRequest]:
-    """A chat request, checked and unpacked, its audio counted.
+@dataclass(frozen=True)
+class Asked:
+    """A chat request that was read: its model, and the URLs of clips that must be fetched, with where they stand."""
+
+    chat: ChatRequest
+    model: Model
+    remote: Mapping[str, str]
+
+
+def read_chat(serving: Serving, asking: Caller, body: bytes) -> Asked:
+    """A chat request, read and looked at; nothing is decoded yet.
+
+    Raises:
+        ApiError: what cannot be asked.
+    """
+    asked = parsed(ChatRequest, body, serving.limits.values)
+    model = model_for(serving, asking, asked.model)
+    parts = dict(_audio_parts(asked.messages, serving))
+    if asking.principal.require_audio and not parts:
+        message = "this key is for questions about audio: a request needs a clip, as input_audio or audio_url"
+        raise ApiError(400, message, "audio_required", param="messages")
+    urls = ((param, part.audio_url) for param, part in parts.items() if isinstance(part, AudioUrlPart))
+    return Asked(asked, model, {url.url: param for param, url in urls if url.is_remote})
+
+
+def chat_question(serving: Serving, asking: Caller, read: Asked, fetched: Mapping[str, bytes]) -> Question:
+    """The same unpacked, its audio counted.
 
     Raises:
         ApiError: what cannot be asked.
         Denied: too much audio in this minute.
         RequestRefused: sampling that cannot be.
     """
-    asked = parsed(ChatRequest, body, serving.limits.values)
-    model = model_for(serving, asking, asked.model)
+    asked, model = read.chat, read.model
     sampling = _sampling(asked, serving)
-    messages, clips = _unpacked(asked.messages, serving)
+    messages, clips = _unpacked(asked.messages, fetched, serving)
     count_audio(serving, asking, clips)
     extension = asked.coat
     request = Request(
@@ -53,23 +73,7 @@ def chat_question(serving: Serving, asking: Caller, body: bytes) -> tuple[Questi
         extension.columns,
         features=extension.teachers,
     )
-    return Question(request, clips, model.id), asked
-
-
-def count_audio(serving: Serving, asking: Caller, clips: Sequence[Clip]) -> None:
-    """Count the seconds of clips against the tenant's limit and towards its usage.
-
-    Raises:
-        Denied: too much in this minute.
-    """
-    tenant, seconds = asking.principal.tenant, sum(clip.seconds for clip in clips)
-    if tenant is None or not seconds:
-        return
-    with asking.recorded("audio"):
-        denial = take(serving.platform.database, tenant, requests=0, audio_seconds=seconds)
-        if denial is not None:
-            raise Denied(denial)
-    serving.audio.add(tenant, seconds)
+    return Question(request, clips, model.id)
 
 
 def check_text(text: str, serving: Serving, param: str) -> str:
@@ -97,7 +101,25 @@ def _sampling(asked: ChatRequest, serving: Serving) -> Sampling:
     )
 
 
-def _unpacked(messages: Sequence[Message], serving: Serving) -> tuple[list[dict[str, str]], list[Clip]]:
+def _audio_parts(messages: Sequence[Message], serving: Serving) -> Iterator[tuple[str, InputAudioPart | AudioUrlPart]]:
+    """Parts with audio, and where they stand."""
+    count = 0
+    for i, message in enumerate(messages):
+        for j, part in enumerate(message.content):
+            if isinstance(part, TextPart):
+                continue
+            param, most = f"messages.{i}.content.{j}", serving.limits.clips
+            if message.role != "user":
+                raise ApiError(400, f"{param}: only a user's turn has audio", "invalid_value", param=param)
+            if count == most:
+                raise ApiError(400, f"{param}: a request has at most {most} clips", "too_many_clips", param=param)
+            count += 1
+            yield param, part
+
+
+def _unpacked(
+    messages: Sequence[Message], fetched: Mapping[str, bytes], serving: Serving
+) -> tuple[list[dict[str, str]], list[Clip]]:
     """Messages with marks for their clips, and the clips in order."""
     found: list[dict[str, str]] = []
     clips: list[Clip] = []
@@ -108,12 +130,7 @@ def _unpacked(messages: Sequence[Message], serving: Serving) -> tuple[list[dict[
             if isinstance(part, TextPart):
                 texts.append(check_text(part.text, serving, param))
                 continue
-            if message.role != "user":
-                raise ApiError(400, f"{param}: only a user's turn has audio", "invalid_value", param=param)
-            if len(clips) == serving.limits.clips:
-                most = serving.limits.clips
-                raise ApiError(400, f"{param}: a request has at most {most} clips", "too_many_clips", param=param)
-            clips.append(decoded_clip(encoded_bytes(part, param), serving, param))
+            clips.append(decoded_clip(encoded_bytes(part, fetched, param), serving, param))
             texts.append(AUDIO_MARK)
         role = "system" if message.role == "developer" else message.role
         found.append({"role": role, "content": "\n".join(texts)})

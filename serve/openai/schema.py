@@ -46,6 +46,11 @@ class AudioUrl(_Lenient):
 
     url: str
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is not in the URL itself."""
+        return self.url[:5].lower() != "data:"
+
 
 class AudioUrlPart(_Lenient):
     """A clip as a URL."""

@@ -6,20 +6,45 @@ Keys, tenants and models are those of the platform whose storage and database th
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 
-import uvicorn
-
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.engine import Engine
+from coat_ray.inference.protocol import OwnEngine
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.scheduling.demand import Resources
 from serve.access import Platform
 from serve.openai.app import build_app
+from serve.openai.limits import ServingLimits
+from serve.openai.remote import allowed_origins
 from serve.openai.serving import Serving
 from serve.rounds import COUNT_EVERY_S, keep_doing
+from serve.running import run
+
+DRAIN_S = 60.0
+"""What was asked before the end has so long to be answered."""
+
+
+def _transformers(config: BackboneConfig) -> AbstractContextManager[OwnEngine]:
+    from coat_ray.inference.engine import Engine  # noqa: PLC0415 - one engine is opened, and the other's room is not
+
+    return Engine.open(config)
+
+
+def _vllm(config: BackboneConfig) -> AbstractContextManager[OwnEngine]:
+    from coat_ray.inference.vllm.engine import VllmEngine  # noqa: PLC0415
+
+    return VllmEngine(config)
+
+
+ENGINES: dict[str, Callable[[BackboneConfig], AbstractContextManager[OwnEngine]]] = {
+    "transformers": _transformers,
+    "vllm": _vllm,
+}
+"""How each engine is opened on a base."""
 
 
 def main() -> None:
@@ -30,22 +55,28 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--family", default=defaults.family, help="of the base model")
     parser.add_argument("--weights", default=defaults.weights, help="of the base model")
+    parser.add_argument("--engine", choices=ENGINES, default="transformers", help="vllm: in make vllm-env's .venv-vllm")
+    remote = "audio_url may point to this host (HOST, HOST:PORT, http://HOST:PORT); repeatable, none by default"
+    parser.add_argument("--audio-host", action="append", default=[], metavar="HOST", help=remote)
     arguments = parser.parse_args()
+    try:
+        allowed_origins(arguments.audio_host)
+    except ValueError as error:
+        parser.error(str(error))
     config = BackboneConfig.model_validate({"family": arguments.family, "weights": arguments.weights})
     storage = Storage.default()
     database = Database.open(storage_root=storage.root)
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
-    with Engine.open(config) as engine:
-        serving = Serving(platform, engine, config)
-        counts = [partial(count.write, database) for count in (platform.requests, serving.audio)]
-        rounds = [keep_doing(count, COUNT_EVERY_S) for count in counts]
+    with ENGINES[arguments.engine](config) as engine:
+        limits = ServingLimits(remote_hosts=tuple(arguments.audio_host))
+        serving = Serving(platform, engine, config, limits)
+        count = partial(platform.usage.write, database)
+        counting = keep_doing(count, COUNT_EVERY_S)
         try:
-            uvicorn.run(build_app(serving), host=arguments.host, port=arguments.port, log_level="warning")
+            run(build_app(serving), arguments.host, arguments.port, partial(engine.drain, DRAIN_S))
         finally:
-            for stopped in rounds:
-                stopped.set()
-            for count in counts:
-                count()
+            counting.set()
+            count()
     database.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,12 +11,12 @@ from fastapi import Request
 
 from coat_ray.audio import AudioLimits
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.engine import Engine
+from coat_ray.inference.protocol import AnsweringEngine
 from coat_ray.targets.listening import Listener
 from serve.access import Platform
-from serve.openai.audio_count import AudioCount
 from serve.openai.intake import Intake
 from serve.openai.limits import DEFAULT_LIMITS, ServingLimits
+from serve.openai.remote import Address, Remote, allowed_origins, is_public
 
 MAX_SAMPLE_RATE = 96_000
 """Of a clip; with its seconds it bounds the memory that decoding takes."""
@@ -25,20 +26,31 @@ MAX_SAMPLE_RATE = 96_000
 class Serving:
     """An engine in front of a platform's tenants, keys and models. ``config`` says which base the engine has.
 
-    Whoever runs it calls ``platform.requests.write`` and ``audio.write`` from time to time and at the end.
+    ``reachable`` says which addresses clips may be fetched from, where ``limits`` name hosts at all.
+
+    Raises:
+        ValueError: a host in the limits that is none.
     """
 
     platform: Platform
-    engine: Engine
+    engine: AnsweringEngine
     config: BackboneConfig
     limits: ServingLimits = DEFAULT_LIMITS
-    audio: AudioCount = field(default_factory=AudioCount)
+    reachable: Callable[[Address], bool] = is_public
     listener: Listener = field(default_factory=Listener)
+
+    def __post_init__(self) -> None:
+        allowed_origins(self.limits.remote_hosts)  # said now, and not with the first clip
 
     @cached_property
     def intake(self) -> Intake:
         """Bodies on their way in."""
         return Intake(self.limits)
+
+    @cached_property
+    def remote(self) -> Remote:
+        """Clips on other servers."""
+        return Remote(self.limits, self.reachable)
 
     @cached_property
     def threads(self) -> CapacityLimiter:

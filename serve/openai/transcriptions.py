@@ -21,8 +21,9 @@ from serve.access import Asking, Caller
 from serve.openai.clips import Clip, decoded_clip
 from serve.openai.errors import ApiError
 from serve.openai.intake import check_kind
+from serve.openai.metering import OWNER, count_audio
 from serve.openai.names import model_for, source_of
-from serve.openai.questions import OWNER, Question, check_text, count_audio
+from serve.openai.questions import Question, check_text
 from serve.openai.schema import invalid
 from serve.openai.serving import Serving, serving_of
 from serve.openai.waiting import Answering
@@ -102,7 +103,7 @@ def _begun(serving: Serving, asking: Caller, fields: Form, data: bytes, answerin
         sampling=sampling,
         tenant=asking.principal.tenant or OWNER,
     )
-    answering.begin(serving.engine, request)
+    answering.begin(serving, request)
     return Question(request, [clip], model.id)
 
 

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 
 from fastapi import Request as HttpRequest
 
-from coat_ray.inference.engine import Engine
-from coat_ray.inference.handle import Event, Handle
+from coat_ray.inference.handle import Event
+from coat_ray.inference.protocol import Running
 from coat_ray.inference.requests import Delta, Request, Result
 from serve.openai.errors import ClientGone
+from serve.openai.metering import count_tokens
+from serve.openai.serving import Serving
 
 
 class Answering:
@@ -19,11 +21,17 @@ class Answering:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._handle: Handle | None = None
+        self._handle: Running | None = None
 
-    def begin(self, engine: Engine, request: Request) -> None:
-        """Submit it; raises as ``Engine.submit``."""
-        self._handle = engine.submit(request, self._told)
+    def begin(self, serving: Serving, request: Request) -> None:
+        """Submit it, and count its tokens when it is answered; raises as ``AnsweringEngine.submit``."""
+
+        def told(event: Event) -> None:
+            if isinstance(event, Result):
+                count_tokens(serving, request.tenant, event.usage)
+            self._told(event)
+
+        self._handle = serving.engine.submit(request, told)
 
     def cancel(self) -> None:
         """Let the engine forget it; of no effect when it has ended."""

@@ -27,7 +27,7 @@ def usage(
     tenant: str | None = None,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> dict[str, Any] | PlainTextResponse:
-    """Accelerator- and CPU-seconds, storage, requests and audio, of the caller's tenant or, for an owner, of all."""
+    """What the caller's tenant used, or for an owner all of them: seconds, storage, requests, audio and tokens."""
     with asking.recorded("usage"), asking.platform.database.read() as session:
         whose = tenant if asking.principal.role is Role.OWNER else asking.acting_in(tenant)
         totals = usage_totals(session, by=by, tenant=whose, month=month)

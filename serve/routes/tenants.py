@@ -37,6 +37,7 @@ class KeyRequest(BaseModel):
     tenant: str | None = Field(None, max_length=63)
     label: str = Field("", max_length=200)
     expires_at: AwareDatetime | None = None
+    require_audio: bool = Field(False, description="questions to models must bring a clip")
 
 
 @router.get("/tenants")
@@ -112,6 +113,7 @@ def key_created(asked: KeyRequest, asking: Asking) -> dict[str, Any]:
                 actor=asking.principal,
                 label=asked.label,
                 expires_at=asked.expires_at,
+                require_audio=asked.require_audio,
             )
     return {**_key(made.key), "key": made.text}
 
@@ -135,7 +137,8 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
 
 def _key(key: Key) -> dict[str, Any]:
     times = {name: _iso(getattr(key, name)) for name in ("created_at", "expires_at", "used_at", "revoked_at")}
-    return {"id": key.id, "tenant": key.tenant, "role": key.role.value, "label": key.label, **times}
+    facts = {"id": key.id, "tenant": key.tenant, "role": key.role.value, "label": key.label}
+    return {**facts, **times, "require_audio": key.require_audio}
 
 
 def _iso(instant: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from coat_ray.audio import DEFAULT_LIMITS, AudioError, AudioLimits, clip_id, load_audio, resample
+from coat_ray.audio import DEFAULT_LIMITS, AudioError, AudioLimits, clip_id, headers, load_audio, resample
 from coat_ray.audio.decode import gather
 
 RATE = 16_000
@@ -220,6 +220,26 @@ def test_channels_bytes_and_rates_have_limits(tmp_path: Path) -> None:
     assert refusal(path, AudioLimits(max_bytes=10_000)).reason == "too_large"
     assert refusal(by_soundfile("WAV", "PCM_16", rate=2_000)).reason == "bad_sample_rate"
     assert refusal(by_soundfile("WAV", "PCM_16", rate=768_000)).reason == "bad_sample_rate"
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF"])
+def test_a_file_of_more_pieces_than_a_recording_has_is_refused(kind: str) -> None:
+    def with_chunks(number: int) -> bytes:
+        data, order = by_soundfile(kind), "little" if kind == "WAV" else "big"
+        data = data[:12] + (b"junk" + bytes(4)) * number + data[12:]
+        return data[:4] + (len(data) - 8).to_bytes(4, order) + data[8:]
+
+    assert len(load_audio(with_chunks(100), RATE)) == len(load_audio(by_soundfile(kind), RATE))
+    assert refusal(with_chunks(headers.MOST_PIECES)).reason == "not_audio"
+
+
+def test_a_fragmented_mp4_has_many_pieces_and_is_heard() -> None:
+    data = by_av("mp4", "aac")
+    box = (16).to_bytes(4, "big") + b"free" + bytes(8)
+    large = (1).to_bytes(4, "big") + b"free" + (24).to_bytes(8, "big") + bytes(8)
+    signal = load_audio(data, RATE)
+    assert np.array_equal(load_audio(data + (box + large) * 1_000, RATE), signal)
+    assert refusal(data + (box + large) * headers.MOST_PIECES).reason == "not_audio"
 
 
 def test_resampling_keeps_a_tone_and_its_length() -> None:

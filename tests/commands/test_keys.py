@@ -33,6 +33,15 @@ def test_a_key_is_shown_once_and_ends_when_it_is_revoked(coat, service, act_as):
     assert next(r for r in json.loads(coat("keys", "list", "--json")[1]) if r["id"] == row["id"])["revoked_at"]
 
 
+def test_a_key_that_requires_audio_is_listed_as_one(coat, act_as):
+    act_as("admin")
+    made = json.loads(coat("keys", "create", "--role", "viewer", "--require-audio", "--json")[1])
+    rows = {row["id"]: row["require_audio"] for row in json.loads(coat("keys", "list", "--json")[1])}
+    assert rows[made["id"]]
+    assert not all(rows.values())
+    assert "require audio" in coat("keys", "list")[1]
+
+
 def test_no_listing_holds_a_secret(coat, service, act_as):
     act_as("owner")
     shown = "".join(coat(*verb)[1] for verb in (["keys", "list"], ["keys", "list", "--json"], ["audit", "--json"]))
@@ -69,9 +78,9 @@ def test_what_a_key_may_not_do_is_one_sentence(coat, act_as, who, arguments, sen
 
 
 def test_a_lost_owner_key_is_replaced_beside_the_database(coat, coat_home):
-    key = text_of(coat("keys", "create", "--role", "owner", "--local")[1])
+    key = text_of(coat("keys", "create", "--role", "owner", "--local", "--require-audio")[1])
     database = Database.open(storage_root=coat_home)
-    assert authenticate(database, key) == Principal(None, Role.OWNER, key.split("_")[1])
+    assert authenticate(database, key) == Principal(None, Role.OWNER, key.split("_")[1], require_audio=True)
     database.close()
 
 

@@ -56,3 +56,15 @@ def test_one_month_can_be_asked_for(coat, act_as):
     code, _, err = coat("usage", "--month", "2026-13")
     assert code == 1
     assert "is not a month" in err
+
+
+def test_what_models_were_asked_is_shown_with_its_tokens(coat, service, act_as):
+    with service.database.begin() as session:
+        record_event(session, "music", UsageKind.PROMPT_TOKENS, 120, key="t", at=NOVEMBER)
+        record_event(session, "music", UsageKind.COMPLETION_TOKENS, 7, key="t", at=NOVEMBER)
+    act_as("music")
+    [row] = json.loads(coat("usage", "--by", "tenant", "--json")[1])
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (120, 7)
+    assert "completion tokens" in coat("usage")[1]
+    [line] = csv.DictReader(io.StringIO(coat("usage", "--by", "tenant", "--csv")[1]))
+    assert (line["prompt_tokens"], line["completion_tokens"]) == ("120", "7")

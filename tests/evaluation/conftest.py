@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from coat_ray.corpus.manifest import Message, Row
+from coat_ray.evaluation.answers import Said
 
 ASKED = [
     ("asr", "", "transcribe the speech", "the red bird sings"),
@@ -15,6 +16,11 @@ ASKED = [
 ]
 
 
+def heard(row: Row, text: str) -> Said:
+    """An answer of a model that heard the row's clips."""
+    return Said(text, row.audios, 25 * len(row.audios))
+
+
 class Scripted:
     """Answers with the row's reference, or with what ``wrong`` makes of it; remembers every question it was asked."""
 
@@ -22,12 +28,12 @@ class Scripted:
         self.wrong, self.dies_after = wrong, dies_after
         self.asked: list[str] = []
 
-    def answer(self, rows: Sequence[Row], max_new_tokens: int) -> list[str]:
+    def answer(self, rows: Sequence[Row], max_new_tokens: int) -> list[Said]:
         if self.dies_after is not None and len(self.asked) >= self.dies_after:
             raise KeyboardInterrupt
         self.asked += [row.id for row in rows]
         said = [self.wrong(row) for row in rows]
-        return [row.answer if s is None else s for s, row in zip(said, rows, strict=True)]
+        return [heard(row, row.answer if s is None else s) for s, row in zip(said, rows, strict=True)]
 
 
 @pytest.fixture

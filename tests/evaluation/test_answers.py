@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coat_ray.corpus.manifest import write_manifest
-from coat_ray.evaluation.answers import Answer, EvaluationError, ask, plan_batches, question_of, read_answers
+from coat_ray.evaluation.answers import Answer, EvaluationError, Said, ask, plan_batches, question_of, read_answers
 
 SETTINGS = {"model": "default/toy@1", "batch_rows": 3, "max_new_tokens": 8}
 
@@ -26,6 +26,8 @@ def test_answers_come_back_in_the_order_of_the_rows(rows, scripted, tmp_path) ->
         question="<audio>\nwhich instrument plays? (a) flute (b) violin (c) piano",
         reference="(b) violin",
         answer="(b) violin",
+        audio="clips/0.flac",
+        audio_tokens=25,
     )
 
 
@@ -84,7 +86,7 @@ def test_an_evaluation_killed_by_the_system_continues_to_the_same_file(rows, scr
 import os, signal
 from pathlib import Path
 from coat_ray.corpus.manifest import read_manifest
-from coat_ray.evaluation.answers import ask
+from coat_ray.evaluation.answers import Said, ask
 
 class Dies:
     calls = 0
@@ -92,7 +94,7 @@ class Dies:
         self.calls += 1
         if self.calls == 5:
             os.kill(os.getpid(), signal.SIGKILL)
-        return [row.answer for row in rows]
+        return [Said(row.answer, row.audios, 25 * len(row.audios)) for row in rows]
 
 ask(Dies(), read_manifest(Path({str(manifest)!r})).rows, Path({str(broken)!r}), **{SETTINGS!r})
 """
@@ -132,7 +134,7 @@ def test_a_second_writer_is_refused(rows, scripted, tmp_path) -> None:
 def test_a_model_that_answers_too_little_is_an_error(rows, tmp_path) -> None:
     class Short:
         def answer(self, rows, max_new_tokens):
-            return ["c"]
+            return [Said("c")]
 
     with pytest.raises(EvaluationError, match="1 answers to 3 questions"):
         ask(Short(), rows, tmp_path / "a.jsonl", **SETTINGS)

@@ -27,7 +27,7 @@ class Loudness:
     """Stands for a loaded generator: hears whether a clip is loud, and answers with what it heard."""
 
     def __init__(self, threshold: float = 0.2) -> None:
-        self.front = SimpleNamespace(sample_rate=RATE)
+        self.front = SimpleNamespace(sample_rate=RATE, audio_length=lambda samples: samples // 640)
         self.backbone = torch.nn.Linear(1, 1)
         torch.nn.init.constant_(self.backbone.weight, threshold)
         torch.nn.init.zeros_(self.backbone.bias)
@@ -37,7 +37,8 @@ class Loudness:
         self.calls += 1
         assert all(turns[-1]["role"] == "user" for turns in conversations)
         loud = [float(np.abs(clips[0]).max()) > self.backbone.weight.item() for clips in signals]
-        return SimpleNamespace(texts=["loud" if is_loud else "quiet" for is_loud in loud])
+        texts = ["loud" if is_loud else "quiet" for is_loud in loud]
+        return SimpleNamespace(texts=texts, audio_tokens=[len(clips[0]) // 640 for clips in signals])
 
 
 @pytest.fixture

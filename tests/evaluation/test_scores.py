@@ -1,5 +1,7 @@
 """Scores of scripted answers, counted by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from coat_ray.evaluation.answers import Answer
@@ -113,3 +115,19 @@ def test_a_reference_that_is_no_option_is_an_error_of_the_benchmark() -> None:
 def test_word_errors_without_reference_words_are_undefined() -> None:
     with pytest.raises(ValueError, match="undefined"):
         score("m", "soundworld", [made(task="asr", reference="...", answer="")], TASKS).scores()
+
+
+def test_questions_about_one_signal_are_drawn_together_whatever_its_files_are_called(run) -> None:
+    evaluation = run("some", on("music", "c sharp", clips=4))
+    twice = [replace(answer, id=f"{answer.id}-again", clip=f"copy of {answer.clip}") for answer in evaluation.answers]
+    doubled = replace(evaluation, answers=evaluation.answers + twice, marks=evaluation.marks * 2, by_clip=True)
+    once = replace(evaluation, by_clip=True).scores()["music"]
+    assert doubled.scores()["music"].interval == once.interval
+    assert doubled.scores()["music"].n == 2 * once.n
+    narrower = replace(doubled, by_clip=False).scores()["music"].interval
+    assert narrower.high - narrower.low < once.interval.high - once.interval.low
+
+
+def test_all_right_has_an_interval_all_the_same(run) -> None:
+    perfect = replace(run("oracle"), by_clip=True).scores()["music"]
+    assert perfect.interval == wilson(16, 16)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.hosted import spread
 from coat_ray.config import BackboneConfig, LoraSection, ProjectorConfig
 from coat_ray.inference.requests import AdapterSource, Request, Sampling
 from coat_ray.model.backbones.base import Backbone
@@ -26,13 +27,8 @@ def make_model(
     torch.manual_seed(seed)
     teachers = {role: Teacher.of(*facts) for role, facts in (specs or {}).items()}
     lora = LoraSection(rank=rank, alpha=2 * rank)
-    model = CoatModel(copy.deepcopy(base), lora, ProjectorConfig(), teachers, FocalSettings(), block=block).eval()
-    with torch.no_grad():
-        for group, members in model.trainable_parameters().items():
-            for name, parameter in members:
-                if group == "tokens" or (group == "lora" and "lora_B" in name):
-                    parameter.normal_(std=0.3 if group == "tokens" else 0.1)
-    return model
+    copied = copy.deepcopy(base)
+    return spread(CoatModel(copied, lora, ProjectorConfig(), teachers, FocalSettings(), block=block).eval())
 
 
 def save(model: CoatModel, folder: Path, key: str) -> AdapterSource:

@@ -76,3 +76,19 @@ def test_where_there_is_no_block_there_is_nothing_to_read(engine, shelf):
         ask(shelf.sources[0], text="which note?", max_tokens=1, thinking_columns=8),
     ):
         assert engine.submit(request).result(120).thinking == {}
+
+
+def test_equal_lengths_can_be_measured_on_a_model_that_would_end(open_engine, shelf):
+    """The base ends its answers; asked to ignore that, it decodes to the bound."""
+    engine = open_engine()
+    head = engine._runner.backbone.lm_head
+    head.weight.zero_()
+    head.weight[shelf.base.front.end_of_turn_id] = 1
+    ended, ignored = (
+        engine.submit(ask(mode=Mode.TEXT_COT, max_tokens=3, max_reasoning_tokens=5, ignore_end=ignore)).result(120)
+        for ignore in (False, True)
+    )
+    assert ended.usage.completion - ended.usage.reasoning < 3
+    assert ignored.usage.completion - ignored.usage.reasoning == 3
+    assert ignored.usage.reasoning == 5 + len(engine.front.tokenizer.encode(COT_CUE, add_special_tokens=False))
+    assert ignored.finish_reason == "length"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from coat_ray.config import BackboneConfig
-from coat_ray.model.backbones import load_backbone
+from coat_ray.model.backbones import load_backbone, outline_backbone
 from coat_ray.model.backbones.base import add_block_tokens, content_parts
 from tests.model.families import WINDOW_SECONDS, full_windows
 
@@ -40,6 +40,15 @@ def laid_out(front, clips, *, block):
     ids_BS = torch.tensor([[front.tokenizer.pad_token_id] * (width - len(row)) + row for row in rows])
     mask_BS = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     return ids_BS, ids_BS == front.audio_id, mask_BS
+
+
+def test_an_outline_has_the_shapes_and_the_front_end_and_no_weights(backbone, config):
+    outline = outline_backbone(config.backbone)
+    full, empty = (dict(model.hf.named_parameters()) for model in (backbone, outline))
+    assert {name: tensor.shape for name, tensor in empty.items()} == {n: tensor.shape for n, tensor in full.items()}
+    assert {tensor.device.type for tensor in empty.values()} == {"meta"}
+    assert outline.front.block_ids == backbone.front.block_ids
+    assert outline.front.prompt_text(QUESTION) == backbone.front.prompt_text(QUESTION)
 
 
 @pytest.mark.parametrize("block", [False, True])

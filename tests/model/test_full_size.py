@@ -32,6 +32,10 @@ class Opened(Backbone):
     def load(cls, weights, dtype):
         raise NotImplementedError
 
+    @classmethod
+    def outline(cls, weights):
+        raise NotImplementedError
+
     def encode_audio(self, audio):
         raise NotImplementedError
 

@@ -1,6 +1,5 @@
 """Pictures are PNGs of what was found, whatever the names are, and absent where there is nothing to draw."""
 
-import importlib.util
 import io
 import warnings
 
@@ -111,9 +110,3 @@ def test_choices_and_mixtures_of_kinds_stand_evenly():
     assert drawing.axis_places(["b", "a", "c"]) == ([0.5, 0.0, 1.0], [(0.0, "a"), (0.5, "b"), (1.0, "c")])
     assert drawing.axis_places([True, False])[0] == [1.0, 0.0]
     assert drawing.axis_places([None, 2])[0] == [1.0, 0.0]
-
-
-def test_whether_one_can_draw_is_whether_matplotlib_is_there(monkeypatch):
-    assert drawing.can_draw()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert not drawing.can_draw()

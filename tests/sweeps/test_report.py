@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from coat_ray.config import RunConfig, SweepConfig, load_config
-from sweeps import drawing, report
+from coat_ray.evaluation import figures
+from sweeps import report
 from sweeps.findings import NO_PICTURES
 from sweeps.record import BASE, RECORD, TRIALS, SweepRecord, write_record
 from sweeps.report import to_csv, write_report
@@ -63,7 +64,7 @@ def made(tmp_path_factory, record, results):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No matplotlib, where a test asks nothing about pictures: they take longer than all else."""
-    monkeypatch.setattr(drawing, "can_draw", lambda: False)
+    monkeypatch.setattr(figures, "can_draw", lambda: False)
 
 
 @pytest.fixture

@@ -37,6 +37,17 @@ def test_a_key_stands_for_its_tenant_and_role(database, new_key, role):
     assert authenticate(database, made.text) == Principal("speech", role, made.key.id)
 
 
+def test_a_key_can_require_audio_and_its_listing_and_record_say_so(database, new_key):
+    made, other = new_key(require_audio=True), new_key()
+    assert authenticate(database, made.text) == Principal("speech", Role.MEMBER, made.key.id, require_audio=True)
+    assert not authenticate(database, other.text).require_audio
+    with database.read() as session:
+        required = {key.id: key.require_audio for key in list_keys(session, "speech")}
+        details = [record.detail.get("require_audio") for record in query(session, action="key.create").records]
+    assert required == {made.key.id: True, other.key.id: False}
+    assert sorted(details, key=bool) == [None, True]
+
+
 def test_an_owners_key_has_no_tenant(database, new_key):
     made = new_key(Role.OWNER, None)
     assert authenticate(database, made.text) == Principal(None, Role.OWNER, made.key.id)

@@ -66,6 +66,8 @@ def test_csv_reads_back(used):
         "storage_bytes": "0",
         "requests": "3",
         "audio_seconds": "7.5",
+        "prompt_tokens": "0",
+        "completion_tokens": "0",
     }
     assert [line["accelerator_seconds"] for line in lines] == [str(total.accelerator_seconds) for total in totals]
 

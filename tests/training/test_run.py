@@ -295,3 +295,13 @@ def test_a_run_that_pauses_leaves_its_adapter_and_goes_on_exactly(straight: RunR
     assert not same_weights(straight, paused)
     assert arm(tmp_path, build_that_must_not_run, until=6) == paused
     assert same_weights(straight, arm(tmp_path, build_sound))
+
+
+def test_a_run_keeps_its_adapter_every_so_many_steps_and_is_the_same_run(straight: RunResult, tmp_path: Path) -> None:
+    keeps = config(training={**CONFIG["training"], "snapshot_every": 6})
+    result = arm(tmp_path, build_killed, run=keeps)
+    snapshots = result.folder / "snapshots"
+    assert [path.name for path in snapshots.iterdir()] == ["6"]  # the last step's is the adapter
+    assert result.run_id == straight.run_id
+    assert same_weights(straight, result)
+    assert not torch.equal(torch.load(snapshots / "6" / "toy.pt")["tokens.delta"], final_state(result)["tokens.delta"])

@@ -89,7 +89,9 @@ def _panel(session: Session, current: str | None) -> list[Any]:
 
 def _run(session: Session, run: dict[str, Any]) -> list[Any]:
     client, path = session.client, f"/runs/{part(run['id'])}"
-    used = next((line for line in client.get("/usage", by=["run"])["data"] if line["run"] == run["id"]), {})
+    used: dict[str, Any] = next(
+        (line for line in client.get("/usage", by=["run"])["data"] if line["run"] == run["id"]), {}
+    )
     about = facts(run, used, client.get(f"{path}/arms")["data"])
     drawn = curves(client.get(f"{path}/metrics")["data"])
     names = [str(name) for name in (run["result"] or {}).get("models", ())]

@@ -47,6 +47,10 @@ class ClipJob:
         """File name without its ending."""
         return f"{self.split}-{self.index:05d}"
 
+    def rng(self) -> np.random.Generator:
+        """What its facts, and then its questions, are drawn from."""
+        return np.random.default_rng([self.seed, SPLITS.index(self.split), self.index])
+
 
 def build_corpus(
     out: Path | str, preset: str | Sizes = "mini", seed: int = 1, workers: int = 1, *, progress: bool = True
@@ -97,7 +101,7 @@ def pack(folder: Path | str, archive: Path | str) -> int:
 
 def _write(folder: Path, sizes: Sizes, seed: int, workers: int, progress: bool) -> dict[str, Any]:
     (folder / "clips").mkdir()
-    jobs = [job for split in SPLITS for job in _jobs(split, sizes, seed)]
+    jobs = [job for split in SPLITS for job in plan_clips(split, sizes, seed)]
     rows: dict[Split, list[Row]] = {split: [] for split in SPLITS}
     for job, made in zip(jobs, _made(jobs, folder / "clips", sizes.codec, workers, progress), strict=True):
         rows[job.split] += made
@@ -109,7 +113,7 @@ def _write(folder: Path, sizes: Sizes, seed: int, workers: int, progress: bool) 
     return card
 
 
-def _jobs(split: Split, sizes: Sizes, seed: int) -> list[ClipJob]:
+def plan_clips(split: Split, sizes: Sizes, seed: int) -> list[ClipJob]:
     """All clips of a split in a shuffled order, so that any head of the manifest holds every kind."""
     wanted = [(kind, turn) for kind, count in sizes.clips[split].items() for turn in range(count)]
     order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(wanted))
@@ -129,7 +133,7 @@ def _made(jobs: list[ClipJob], clips: Path, codec: str, workers: int, progress: 
 
 def make_clip(job: ClipJob, folder: Path, codec: str) -> list[Row]:
     """Draw, render and write one clip; gives its rows."""
-    rng = np.random.default_rng([job.seed, SPLITS.index(job.split), job.index])
+    rng = job.rng()
     facts = sample_clip(job.split, job.kind, rng)
     signal = render(facts)
     path = folder / f"{job.name}.{codec}"

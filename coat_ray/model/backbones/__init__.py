@@ -30,19 +30,39 @@ def load_backbone(config: BackboneConfig) -> Backbone:
         ValueError: unknown family, or an exported model, whose trained block rows would be made anew.
         OSError: the weights are neither a folder nor to be had from the hub.
     """
-    if config.family not in FAMILIES:
-        raise ValueError(f"backbone.family {config.family!r} is not one of {sorted(FAMILIES)}")
+    family = _family(config)
     if (Path(config.weights) / EXPORT_FACTS).exists():
         raise ValueError(
             f"backbone.weights: {config.weights} is an exported model, and opening it as a base would make its block's "
             f"rows anew; give the base that it was trained on, or run its own ask.py"
         )
-    module, name = FAMILIES[config.family].split(":")
-    family, dtype = getattr(importlib.import_module(module), name), getattr(torch, config.dtype)
+    dtype = getattr(torch, config.dtype)
     if config.weights != "embedded":
         return family.load(config.weights, dtype)
     with _no_progress_bar():
-        return family.load(EMBEDDED / config.family, dtype)
+        return family.load(weights_of(config), dtype)
+
+
+def outline_backbone(config: BackboneConfig) -> Backbone:
+    """The front end and the shapes of the backbone that the configuration names, an exported one too; no weights.
+
+    Raises:
+        ValueError: unknown family.
+        OSError: the weights are neither a folder nor to be had from the hub.
+    """
+    return _family(config).outline(weights_of(config))
+
+
+def weights_of(config: BackboneConfig) -> str | Path:
+    """The folder or the hub id of a backbone's weights."""
+    return EMBEDDED / config.family if config.weights == "embedded" else config.weights
+
+
+def _family(config: BackboneConfig) -> type[Backbone]:
+    if config.family not in FAMILIES:
+        raise ValueError(f"backbone.family {config.family!r} is not one of {sorted(FAMILIES)}")
+    module, name = FAMILIES[config.family].split(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AudioFlamingo3ForConditionalGeneration, AudioFlamingo3Processor
 
-from coat_ray.model.backbones.base import AudioFeatures, add_block_tokens
+from coat_ray.model.backbones.base import AudioFeatures, add_block_tokens, shapes_of
 from coat_ray.model.backbones.whisper import WhisperBackbone, WhisperFrontEnd
 
 
@@ -75,6 +75,12 @@ class AudioFlamingo3Backbone(WhisperBackbone):
     def load(cls, weights: str | Path, dtype: torch.dtype) -> AudioFlamingo3Backbone:
         """Load a folder or a hub id."""
         hf = AudioFlamingo3ForConditionalGeneration.from_pretrained(weights, dtype=dtype)
+        return cls(hf, AudioFlamingo3Processor.from_pretrained(weights))
+
+    @classmethod
+    def outline(cls, weights: str | Path) -> AudioFlamingo3Backbone:
+        """Front end and shapes."""
+        hf = shapes_of(AudioFlamingo3ForConditionalGeneration, weights)
         return cls(hf, AudioFlamingo3Processor.from_pretrained(weights))
 
     def encode_audio(self, audio: AudioFeatures) -> Tensor:

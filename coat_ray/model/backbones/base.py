@@ -133,6 +133,11 @@ class Backbone(nn.Module, ABC):
     def load(cls, weights: str | Path, dtype: torch.dtype) -> Backbone:
         """Load a folder or a hub id."""
 
+    @classmethod
+    @abstractmethod
+    def outline(cls, weights: str | Path) -> Backbone:
+        """The same without weights: the front end, and layers that have a shape and no values (on ``meta``)."""
+
     @property
     def hidden_size(self) -> int:
         """D."""
@@ -200,6 +205,12 @@ class Backbone(nn.Module, ABC):
         if missing:
             raise ValueError(f"lora.target_modules: the language model has no linear layer named {sorted(missing)}")
         return found
+
+
+def shapes_of(model_class: Any, weights: str | Path) -> Any:
+    """A transformers model as its configuration in a folder or on the hub says, its tensors without values."""
+    with torch.device("meta"):
+        return model_class(model_class.config_class.from_pretrained(weights))
 
 
 def add_block_tokens(model: Any, tokenizer: Any, header_end: int) -> BlockIds:

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 from transformers.utils import cached_file
 
-from coat_ray.model.backbones.base import AudioFeatures, Backbone, add_block_tokens
+from coat_ray.model.backbones.base import AudioFeatures, Backbone, add_block_tokens, shapes_of
 from coat_ray.model.backbones.whisper import WhisperFrontEnd
 
 
@@ -34,7 +34,15 @@ class Qwen2_5OmniBackbone(Backbone):  # noqa: N801 - the model's name
     @classmethod
     def load(cls, weights: str | Path, dtype: torch.dtype) -> Qwen2_5OmniBackbone:
         """Load a folder or a hub id, of the whole model or of the thinker alone."""
-        hf = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(weights, dtype=dtype)
+        return cls._on(Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(weights, dtype=dtype), weights)
+
+    @classmethod
+    def outline(cls, weights: str | Path) -> Qwen2_5OmniBackbone:
+        """Front end and shapes."""
+        return cls._on(shapes_of(Qwen2_5OmniThinkerForConditionalGeneration, weights), weights)
+
+    @classmethod
+    def _on(cls, hf: Any, weights: str | Path) -> Qwen2_5OmniBackbone:
         tokenizer = AutoTokenizer.from_pretrained(weights)
         if tokenizer.chat_template is None:
             tokenizer.chat_template = _processor_template(weights)

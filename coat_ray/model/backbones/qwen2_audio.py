@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 
-from coat_ray.model.backbones.base import add_block_tokens
+from coat_ray.model.backbones.base import add_block_tokens, shapes_of
 from coat_ray.model.backbones.whisper import WhisperBackbone, WhisperFrontEnd
 
 
@@ -37,4 +37,10 @@ class Qwen2AudioBackbone(WhisperBackbone):
     def load(cls, weights: str | Path, dtype: torch.dtype) -> Qwen2AudioBackbone:
         """Load a folder or a hub id."""
         hf = Qwen2AudioForConditionalGeneration.from_pretrained(weights, dtype=dtype)
+        return cls(hf, Qwen2AudioProcessor.from_pretrained(weights))
+
+    @classmethod
+    def outline(cls, weights: str | Path) -> Qwen2AudioBackbone:
+        """Front end and shapes."""
+        hf = shapes_of(Qwen2AudioForConditionalGeneration, weights)
         return cls(hf, Qwen2AudioProcessor.from_pretrained(weights))

@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ from tests.serve.served import wait_until
 
 NOTE = Ingredient("base", "embedded", "Apache-2.0", commercial_use=True)
 SPEECH, MUSIC = "base:speech/notes@1", "base:music/chords@1"
-TENANTS = ("speech", "music", "slow")
+QUOTAS = {"slow": Quota(audio_seconds_per_minute=4), "few": Quota(requests_per_minute=2)}
+TENANTS = ("speech", "music", "slow", "few")
 
 
 def encoded(signal: np.ndarray, kind: str = "WAV", rate: int = 16_000) -> bytes:
@@ -97,31 +99,40 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with torch.no_grad():  # what random adapters say would end at once
         base.lm_head.weight[base.front.end_of_turn_id] = 0
     _add(storage, "speech", "notes", make_model(base, 2, 0, specs=make_specs()), folder / "a")
+    _add(storage, "speech", "broken", make_model(base, 1, 2), folder / "c")
     _add(storage, "music", "chords", make_model(base, 3, 1), folder / "b")
     engine = Engine(copy.deepcopy(base), BackboneConfig(), EngineLimits(rows=8, waiting=8))
     made = Live(Serving(platform, engine, BackboneConfig(), ServingLimits(transcript_tokens=8)), "", _keys(database))
+    with listening(made):
+        yield made
+    engine.stop()
+    database.close()
+
+
+@contextmanager
+def listening(live: Live) -> Iterator[None]:
+    """The application of ``live.serving`` on a free port, which becomes its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    made.url = f"http://127.0.0.1:{port}"
-    server = uvicorn.Server(uvicorn.Config(build_app(made.serving), port=port, log_level=logging.ERROR))
+    live.url = f"http://127.0.0.1:{port}"
+    server = uvicorn.Server(uvicorn.Config(build_app(live.serving), port=port, log_level=logging.ERROR))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started)
-    yield made
+    yield
     server.should_exit = True
     thread.join()
-    engine.stop()
-    database.close()
 
 
 def _keys(database: Database) -> dict[str, str]:
     keys = {}
     with database.begin() as session:
         for tenant in TENANTS:
-            quota = Quota(audio_seconds_per_minute=4) if tenant == "slow" else Quota()
-            create_tenant(session, tenant, actor=PLATFORM, quota=quota)
+            create_tenant(session, tenant, actor=PLATFORM, quota=QUOTAS.get(tenant, Quota()))
             keys[tenant] = create_key(session, role=Role.VIEWER, tenant=tenant, actor=PLATFORM).text
+        options = {"role": Role.VIEWER, "tenant": "speech", "actor": PLATFORM}
+        keys["audio"] = create_key(session, **options, require_audio=True).text  # type: ignore[arg-type]
         keys["owner"] = create_key(session, role=Role.OWNER, tenant=None, actor=PLATFORM).text
     return keys | {"unknown": f"{keys['speech'][:-4]}xxxx", "none": "sk-1"}
 

@@ -96,8 +96,7 @@ def test_requests_and_seconds_of_audio_are_counted(live: Live) -> None:
     platform = live.serving.platform
 
     def used() -> tuple[float, float]:
-        platform.requests.write(platform.database)
-        live.serving.audio.write(platform.database)
+        platform.usage.write(platform.database)
         with platform.database.read() as session:
             month = month_of(utc_now())
             kinds = (UsageKind.REQUESTS, UsageKind.AUDIO_SECONDS)

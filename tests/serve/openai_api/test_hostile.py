@@ -1,100 +1,55 @@
-"""Hostile files: each one is refused with a reason, in bounded memory, and the next question is answered."""
+"""Hostile uploads: each one is refused with a reason, in bounded memory, and the next question is answered."""
 
 from __future__ import annotations
 
 import base64
 import http.client
-import io
 import resource
-import struct
-from collections.abc import Callable
+from itertools import count, groupby
 
-import av
 import httpx
-import numpy as np
-import openai
 import pytest
-import soundfile
 
-from tests.inference.made import clip
-from tests.serve.openai_api.conftest import Live, about, encoded, heard
+from benchmarks.malformed import Upload, chat_body, uploads
+from tests.serve.openai_api.conftest import Live, about
 
-WAV = encoded(clip(1))
-
-
-def forged(data: bytes, at: int, size: int) -> bytes:
-    return data[:at] + struct.pack("<I", size) + data[at + 4 :]
+UPLOADS = {kind: list(made) for kind, made in groupby(uploads(), lambda upload: upload.name.partition(":")[0])}
+turns = count()
 
 
-def silent_flac(hours: float) -> bytes:
-    """Hours of silence in few bytes."""
-    file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", 8_000, 1, format="FLAC") as sound:
-        for _ in range(int(hours * 60)):
-            sound.write(np.zeros(8_000 * 60, np.int16))
-    return file.getvalue()
+def test_there_are_three_hundred_and_no_two_are_the_same() -> None:
+    every = [upload for made in UPLOADS.values() for upload in made]
+    assert len(every) >= 300
+    assert len({upload.name for upload in every}) == len(every)
+    assert set(UPLOADS) == {"cut", "forged", "bomb", "other", "not finite", "nested", "noise", "body"}
 
 
-def silent_mp3(minutes: int) -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp3") as container:
-        stream = container.add_stream("mp3", rate=8_000, layout="mono")
-        stream.bit_rate = 8_000
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8_000), np.int16), format="s16", layout="mono")
-        frame.sample_rate = 8_000
-        for i in range(60 * minutes):
-            frame.pts = i * 8_000
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
+def peak_kib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-HOSTILE: dict[str, Callable[[], bytes]] = {
-    "nothing": lambda: b"",
-    "a cut file": lambda: WAV[: len(WAV) // 2],
-    "half a header": lambda: WAV[:20],
-    "a header alone": lambda: WAV[:44],
-    "a header that claims gigabytes": lambda: forged(WAV, 4, 2**32 - 100),
-    "no channels": lambda: WAV[:22] + b"\0\0" + WAV[24:],
-    "a thousand channels": lambda: WAV[:22] + struct.pack("<H", 1000) + WAV[24:],
-    "no sample rate": lambda: forged(WAV, 24, 0),
-    "a sample rate of gigahertz": lambda: forged(WAV, 24, 2**31 - 1),
-    "a cut flac": lambda: encoded(clip(1), "FLAC")[:3000],
-    "hours of silence as flac": lambda: silent_flac(2),
-    "hours of silence whose header says nothing": lambda: _unsized(silent_flac(2)),
-    "much silence as mp3": lambda: silent_mp3(20),
-    "text": lambda: b"hello " * 1000,
-    "a picture": lambda: b"\x89PNG\r\n\x1a\n" + bytes(1000),
-    "an archive": lambda: b"PK\x03\x04" + bytes(1000),
-    "a playlist": lambda: b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n",
-    "noise": lambda: np.random.default_rng(0).bytes(100_000),
-    "noise like mp3": lambda: b"\xff\xfb" + np.random.default_rng(0).bytes(100_000),
-    "not finite": lambda: _floats(np.full(16_000, np.nan, np.float32)),
-}
+def sent(live: Live, upload: Upload) -> httpx.Response:
+    """Files go in turn to the chat and to be transcribed."""
+    data = upload.make()
+    if upload.body or next(turns) % 2:
+        return live.post(data if upload.body else chat_body(data))
+    headers = {"Authorization": f"Bearer {live.keys['speech']}"}
+    url, file = f"{live.url}/v1/audio/transcriptions", ("a.wav", data)
+    return httpx.post(url, data={"model": "base"}, files={"file": file}, headers=headers, timeout=120)
 
 
-def _unsized(flac: bytes) -> bytes:
-    """The number of samples in STREAMINFO (36 bits from byte 21) set to unknown."""
-    return flac[:21] + bytes([flac[21] & 0xF0]) + bytes(4) + flac[26:]
-
-
-def _floats(signal: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, signal, 16_000, format="WAV", subtype="FLOAT")
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_file_is_refused_on_both_ways_in(live: Live, make: Callable[[], bytes]) -> None:
-    data = make()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    answer = live.post({"model": "base", "messages": about(heard(data))})
-    assert answer.status_code in (400, 413, 415), answer.text
-    assert "internal" not in answer.text
-    with pytest.raises(openai.APIStatusError) as refused:
-        live.client().audio.transcriptions.create(model="base", file=("a.wav", data))
-    assert refused.value.status_code in (400, 413, 415)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # KiB
+@pytest.mark.parametrize("kind", UPLOADS)
+def test_a_hostile_upload_is_refused_with_a_reason(live: Live, kind: str) -> None:
+    before = peak_kib()
+    for upload in UPLOADS[kind]:
+        answer = sent(live, upload)
+        assert answer.status_code in (400, 413, 415), (upload.name, answer.text[:500])
+        error = answer.json()["error"]
+        assert error["code"] != "internal_error"
+        assert len(error["message"].split()) > 3, upload.name
+        assert answer.headers["x-should-retry"] == "false"
+    assert peak_kib() - before < 300_000  # that of the client among it
+    assert live.serving.intake.held == 0
 
 
 def test_a_body_beyond_the_bound_is_not_read(live: Live) -> None:

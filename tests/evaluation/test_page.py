@@ -4,9 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from coat_ray.evaluation.page import Picture, Section, markdown_text, to_html, to_markdown
 from coat_ray.evaluation.report import Table
-from sweeps.drawing import Picture
-from sweeps.page import Section, markdown_text, to_html, to_markdown
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)> & {{ 7 * 7 }} {% raw %}"""
 PNG = b"\x89PNG\r\n\x1a\n"

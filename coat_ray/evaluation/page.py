@@ -14,21 +14,40 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from coat_ray.evaluation.report import Table
-from sweeps.drawing import Picture
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _MARKDOWN_SIGNS = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]"})
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG and what it shows, in words."""
+
+    name: str
+    title: str
+    alt: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something to listen to: facts about it, name and text, and the clip as a file of the given media type."""
+
+    facts: Sequence[tuple[str, str]]
+    sound: bytes | None = None
+    media_type: str = "audio/flac"
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading, what is said, a table and a picture; folded: opened by whoever wants it, and left out of Markdown."""
+    """A heading, what is said, a table, a picture, examples; folded: opened on demand, and left out of Markdown."""
 
     title: str
     says: Sequence[str] = ()
     table: Table | None = None
     picture: Picture | None = None
     folded: bool = False
+    examples: Sequence[Example] = ()
 
 
 def to_html(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
@@ -72,5 +91,5 @@ def _markdown_section(section: Section) -> str:
     return f"{body}\n\n{said}".rstrip()
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _data_uri(data: bytes, media_type: str = "image/png") -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,1 @@
+"""What hosted models bear: load, batches, adapters, modes of thinking, a replica that dies."""

@@ -1,0 +1,147 @@
+"""Several models on several published benchmarks: what ``coat evaluate --benchmark`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coat_ray.config import BackboneConfig, RunConfig
+from coat_ray.corpus.builtin import corpus_folder
+from coat_ray.corpus.manifest import Manifest, read_manifest
+from coat_ray.evaluation.answerers import ModelAnswerer
+from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.benchmarks import BENCHMARKS, PUBLIC
+from coat_ray.evaluation.chat import ChatEndpoint
+from coat_ray.evaluation.judge import Judge
+from coat_ray.evaluation.models import open_generator, progress_bar
+from coat_ray.evaluation.pools import LoadedAnswerer, RayPool
+from coat_ray.evaluation.server import KEY as SERVER_KEY
+from coat_ray.evaluation.server import ServerAnswerer
+from coat_ray.evaluation.suite import Questions, Result, answer_questions, mark_answers, prepare
+from coat_ray.provenance import fingerprint
+from coat_ray.registry.models import BASE, ModelRegistry
+from coat_ray.storage import DEFAULT_TENANT, Storage
+
+if TYPE_CHECKING:
+    from coat_ray.model.generate import Generator
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is run.
+
+    Args:
+        models: names as ``evaluate_models`` takes them; with *server*, names of models there.
+        benchmarks: names of ``PUBLIC``.
+        data: folder of the data; see ``benchmark_data``.
+        server: base address of an OpenAI-compatible server that answers instead of a model in this process.
+        actors: copies of each model, through Ray Data; 0 answers in this process.
+        treatment: of the block, as ``BlockTreatment`` names it.
+        judges: the judge, and a second one for agreement.
+        allow_leaks: score although training has seen a test clip.
+    """
+
+    models: Sequence[str]
+    benchmarks: Sequence[str]
+    data: Path | None = None
+    server: str | None = None
+    actors: int = 0
+    treatment: str = "trained"
+    judges: Sequence[Judge] = ()
+    allow_leaks: bool = False
+
+
+def run_campaign(campaign: Campaign, config: RunConfig, storage: Storage) -> list[Result]:
+    """Check everything, then ask every model; an interrupted campaign continues.
+
+    Args:
+        campaign: what is run.
+        config: limits, the backbone that is ``base``, and the corpus whose training split must hold no test clip.
+        storage: models, answers, and what is known of clips.
+
+    Returns:
+        Results, model by model, in the order of the benchmarks.
+
+    Raises:
+        EvaluationError: a benchmark that there is not, a leak, a clip that was not heard, a server that fails.
+        ManifestError: data that are missing or in another schema; the message says how to obtain them.
+        ModelNotFound: a name that the registry does not know.
+    """
+    _check(campaign, storage)
+    trained_on = None if campaign.server else _training_split(config, storage)
+    questions = [
+        prepare(
+            PUBLIC[name],
+            campaign.data,
+            storage,
+            trained_on=trained_on,
+            max_rows=config.evaluation.max_rows_per_task,
+            allow_leaks=campaign.allow_leaks,
+            watch=progress_bar,
+        )
+        for name in campaign.benchmarks
+    ]
+    return [result for model in campaign.models for result in _evaluate(model, questions, campaign, config, storage)]
+
+
+def _check(campaign: Campaign, storage: Storage) -> None:
+    """Refuse what must fail before anything heavy is done."""
+    if not campaign.models or len(set(campaign.models)) != len(campaign.models):
+        raise EvaluationError(f"name at least one model, and each once; found {', '.join(campaign.models) or 'none'}")
+    for name in campaign.benchmarks:
+        if name not in PUBLIC:
+            raise EvaluationError(f"no benchmark {name!r}; there are {', '.join((*BENCHMARKS, *PUBLIC))}")
+    for name in campaign.models:
+        if not campaign.server and name != BASE:
+            ModelRegistry(storage).resolve(name)
+
+
+def _training_split(config: RunConfig, storage: Storage) -> Manifest:
+    return read_manifest(corpus_folder(config.corpus.name, storage) / "train.jsonl")
+
+
+def _evaluate(
+    model: str, questions: Sequence[Questions], campaign: Campaign, config: RunConfig, storage: Storage
+) -> list[Result]:
+    load = _Loader(model, campaign, config.backbone, storage)
+    results = []
+    for asked in questions:
+        pool = RayPool(partial(load, asked.manifest), campaign.actors) if campaign.actors else None
+        answerer = pool or load(asked.manifest)
+        identity = answerer.identity()
+        label = f"{asked.benchmark.name}-{fingerprint(list(asked.rows))[:12]}"
+        name = fingerprint([model, identity])[:12]
+        path = storage.root / "evaluations" / DEFAULT_TENANT / label / f"{model.replace('/', '__')}-{name}.jsonl"
+        with progress_bar(f"{asked.benchmark.name}: {model}") as progress:
+            answers = answer_questions(
+                answerer,
+                asked,
+                path,
+                identity=identity,
+                batch_rows=config.evaluation.batch_rows,
+                progress=progress,
+            )
+        judges = campaign.judges if asked.benchmark.judge else ()
+        with progress_bar(f"judge {asked.benchmark.name}") if judges else nullcontext() as progress:
+            results.append(mark_answers(model, identity, asked, answers, judges=judges, progress=progress))
+    return results
+
+
+class _Loader:
+    """Makes answerers of one model for different data; the model is opened once in a process. Can be sent to actors."""
+
+    def __init__(self, model: str, campaign: Campaign, backbone: BackboneConfig, storage: Storage) -> None:
+        self.model, self.server, self.treatment = model, campaign.server, campaign.treatment
+        self.backbone, self.storage = backbone, storage
+        self._generator: Generator | None = None
+
+    def __call__(self, manifest: Manifest) -> LoadedAnswerer:
+        if self.server:
+            return ServerAnswerer(ChatEndpoint(self.server, SERVER_KEY), self.model, manifest.resolve)
+        if self._generator is None:
+            self._generator = open_generator(self.model, self.backbone, ModelRegistry(self.storage), self.treatment)
+        return ModelAnswerer(self._generator, manifest.resolve)
