@@ -10,7 +10,7 @@ from typing import Any, Literal
 COMMON: dict[str, tuple[str, ...]] = {
     "run": (
         "name", "seed", "arms", "corpus.name", "stages.0.steps", "stages.1.steps", "training.batch_rows", "optim.lr",
-        "optim.head_lr", "lora.rank", "projector.kind", "resources.train_workers",
+        "optim.head_lr", "lora.rank", "projector.kind", "resources.train_workers", "evaluation.compare",
     ),
     "sweep": ("name", "search.trials", "search.seed", "objective.rows_per_task", "resources.concurrency"),
 }  # fmt: skip
@@ -24,7 +24,7 @@ class Field:
     """One field: where its value stands, what the schema says about it, and the value to begin with."""
 
     path: str
-    kind: Literal["number", "integer", "text", "choice", "choices"]
+    kind: Literal["number", "integer", "text", "switch", "choice", "choices"]
     value: Any
     about: str = ""
     choices: tuple[Any, ...] = ()
@@ -95,7 +95,8 @@ def _typed(path: str, node: Schema, value: Any, about: str, schema: Schema) -> F
         return Field(path, "choices", value, about, tuple(inner["enum"])) if "enum" in inner else None
     if node.get("type") in ("integer", "number"):
         return Field(path, node["type"], value, about, (), bounds["minimum"], bounds["maximum"])
-    return Field(path, "text", value, about) if node.get("type") == "string" else None
+    kind = {"string": "text", "boolean": "switch"}.get(node.get("type", ""))
+    return Field(path, kind, value, about) if kind else None  # type: ignore[arg-type]
 
 
 def _resolved(node: Schema, schema: Schema) -> Schema:

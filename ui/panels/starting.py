@@ -77,6 +77,8 @@ def _form(page: Page, name: str, request: gr.Request, team: gr.Textbox, note: gr
 def _component(field: Field) -> Any:
     shared: dict[str, Any] = {"label": field.label, "info": field.about or None, "min_width": 210, "interactive": True}
     shared["elem_id"] = f"start-{field.path.replace('.', '-').replace('_', '-')}"
+    if field.kind == "switch":
+        return gr.Checkbox(bool(field.value), **shared)
     if field.kind == "choices":
         return gr.CheckboxGroup(list(field.choices), value=list(field.value or ()), **shared)
     if field.kind == "choice":
