@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import tempfile
 import threading
@@ -105,10 +104,7 @@ class VllmEngine:
     @property
     def alive(self) -> bool:
         """Whether requests are taken."""
-        if self._draining or self._stopping or not self._thread.is_alive():
-            return False
-        llm = getattr(self, "_llm", None)
-        return llm is not None and not llm.errored
+        return self._thread.is_alive() and not (self._draining or self._stopping or self._llm.errored)
 
     def stats(self) -> VllmStats:
         """A look from outside; numbers may be one step apart."""
@@ -146,7 +142,6 @@ class VllmEngine:
     def _run(self, started: Future[None]) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner, tempfile.TemporaryDirectory() as folder:
             runner.run(self._live(started, Path(folder)))
-        gc.collect()  # vLLM's objects refer to each other, and fail to close when the interpreter has gone
 
     async def _live(self, started: Future[None], folder: Path) -> None:
         try:
@@ -167,8 +162,6 @@ class VllmEngine:
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._llm.shutdown()
-            self._shelf.close()
-            del self._llm, self._asker
             for row in list(self._rows):
                 self._leave(row, self._stopped())
 

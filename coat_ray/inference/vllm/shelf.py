@@ -89,10 +89,6 @@ class AdapterShelf:
         adapter.users -= 1
         self._released.set()
 
-    def close(self) -> None:
-        """Let go of the engine, which has ended."""
-        del self._llm
-
     def _release_acquired(self, acquired: asyncio.Future[Shelved]) -> None:
         if not acquired.cancelled() and acquired.exception() is None:
             self.release(acquired.result())
