@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Response, ViewportSize, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = "needs Chromium: apt-get install chromium"
@@ -44,9 +44,11 @@ class Visitor:
     dark: bool = False
 
     def __post_init__(self) -> None:
-        scheme = "dark" if self.dark else "light"
         self.context = self.browser.new_context(
-            viewport=self.size, color_scheme=scheme, permissions=["microphone"], accept_downloads=True
+            viewport=self.size,
+            color_scheme="dark" if self.dark else "light",
+            permissions=["microphone"],
+            accept_downloads=True,
         )
         self.context.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
@@ -55,13 +57,15 @@ class Visitor:
         self.page = self.context.new_page()
         self.page.on("request", lambda request: self._asked(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on(
-            "response", lambda answer: answer.status >= 500 and self.errors.append(f"{answer.status} {answer.url}")
-        )
+        self.page.on("response", self._answered)
 
     def _asked(self, url: str) -> None:
         if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
             self.outside.append(url)
+
+    def _answered(self, answer: Response) -> None:
+        if answer.status >= 500:
+            self.errors.append(f"{answer.status} {answer.url}")
 
     def sign_in(self, key: str) -> Page:
         """Through the door; gives the page."""
