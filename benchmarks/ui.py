@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 
 from benchmarks.measure import Line, show
-from tests.browser.visitor import Visitor, chromium
+from benchmarks.visitor import Visitor, chromium
 from ui.examples import examples
 from ui.models import clip_part
 

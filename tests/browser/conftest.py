@@ -17,6 +17,7 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
+from benchmarks.visitor import CHROMIUM, MISSING, Visitor, chromium
 from coat_ray.client import Client
 from coat_ray.config import BackboneConfig, ExpertConfig, ProjectorConfig
 from coat_ray.experts.registry import load_expert
@@ -38,14 +39,13 @@ from serve.access import Platform
 from serve.openai.app import build_app as models_app
 from serve.openai.serving import Serving
 from serve.platform_api import build_app as platform_app
-from tests.browser.visitor import CHROMIUM, MISSING, Visitor, chromium
 from tests.inference.made import make_model
 from tests.serve.served import wait_until
 from ui.app import mount
 
 EXPERTS = {"speech": "spidr", "sed": "panns", "paralinguistic": "emotion2vec", "pitch": "basic_pitch"}
 FREE = Ingredient("base", "embedded", "Apache-2.0", commercial_use=True)
-PICTURES = "COAT_BROWSER_PICTURES"
+PICTURES = "BROWSER_PICTURES"
 """Environment variable: where pictures go; without it they go with the test."""
 
 

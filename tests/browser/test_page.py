@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import PHONE
+from benchmarks.visitor import PHONE
 from ui import sentences
 
 pytestmark = pytest.mark.slow

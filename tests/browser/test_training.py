@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.own_platform import RUN_CPUS, OwnPlatform
-from tests.browser.visitor import Visitor
+from benchmarks.visitor import Visitor
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPlatform]:
 
 def test_a_training_is_started_watched_promoted_and_asked(platform, browser, tmp_path):
     platform.team("speech")
-    folder = Path(os.environ.get("COAT_BROWSER_PICTURES") or tmp_path)
+    folder = Path(os.environ.get("BROWSER_PICTURES") or tmp_path)
     guest = Visitor(browser, platform.url, folder)
     page = guest.sign_in(platform.keys["speech"])
     guest.open("Experiments")

@@ -67,6 +67,10 @@ class Visitor:
         if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
             self.outside.append(url)
 
+    def _answered(self, answer: Response) -> None:
+        if answer.status >= 500:
+            self.errors.append(f"{answer.status} {answer.url}")
+
     def sign_in(self, key: str) -> Page:
         """Through the door; gives the page."""
         self.page.goto(f"{self.url}/ui/")
