@@ -59,10 +59,6 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("response", self._answered)
 
-    def _answered(self, answer: Response) -> None:
-        if answer.status >= 500:
-            self.errors.append(f"{answer.status} {answer.url}")
-
     def _asked(self, url: str) -> None:
         if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
             self.outside.append(url)
