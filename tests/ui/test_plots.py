@@ -8,6 +8,7 @@ import pytest
 from ui.plots.curves import curves
 from ui.plots.inside import figure
 from ui.plots.reads import table
+from ui.plots.runs import scores
 from ui.plots.usage import months, queue
 from ui.sound import Clip
 
@@ -93,3 +94,12 @@ def test_names_of_runs_are_text():
     run |= {"submitted_at": "2026-01-01T00:00:00+00:00", "resources": {"cpus": 1, "gpus": 0}}
     assert "<b>" not in queue([run])
     assert months([]) is None
+
+
+def test_scores_are_one_line_for_each_task():
+    task = {"metric": "accuracy", "value": 0.5, "low": 0.25, "high": 0.75, "n": 20, "skills": {"a": {"value": 0.1}}}
+    made = {"model": "speech/a@1", "alias": None, "licence": "Apache-2.0", "commercial_use": True}
+    shown = scores([made | {"scores": {"world": {"benchmark": "world", "tasks": {"audio_qa": task}, "mean": 0.5}}}])
+    assert "audio qa" in shown
+    assert "0.500 (0.25 to 0.75) accuracy" in shown
+    assert shown.count("<tr>") == 2

@@ -52,7 +52,8 @@ def _model(model: Mapping[str, Any]) -> str:
     alias = f" · alias <b>{escape(model['alias'])}</b>" if model["alias"] else ""
     terms = escape(model["licence"]) + ("" if model["commercial_use"] else " · not for commercial use")
     cells = "".join(
-        f"<tr><th scope='row'>{escape(str(k))}</th><td>{_number(v)}</td></tr>" for k, v in _flat(model["scores"])
+        f"<tr><th scope='row'>{escape(k.replace('_', ' '))}</th><td>{_number(v)}</td></tr>"
+        for k, v in _flat(model["scores"])
     )
     table = (
         f"<table class='reads'><tbody>{cells}</tbody></table>"
@@ -62,15 +63,26 @@ def _model(model: Mapping[str, Any]) -> str:
     return f'<div class="card"><h4>{escape(model["model"])}{alias}</h4><p class="facts">{terms}</p>{table}</div>'
 
 
-def _flat(scores: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _flat(scores: Mapping[str, Any], name: str = "") -> list[tuple[str, Any]]:
+    """Every score by its own name; skills within a task are left to the report."""
+    if "value" in scores:
+        return [(name, scores)]
     found: list[tuple[str, Any]] = []
     for key, value in scores.items():
-        found += _flat(value, f"{prefix}{key} ") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+        if isinstance(value, Mapping):
+            found += _flat(value, key)
+        elif isinstance(value, float):
+            found.append((key, value))
     return found
 
 
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))
+def _number(score: Any) -> str:
+    """A value, with its interval and metric where they are known."""
+    if not isinstance(score, Mapping):
+        return f"{score:.3f}"
+    shown = "none" if score["value"] is None else f"{score['value']:.3f}"
+    between = f" ({score['low']:.2f} to {score['high']:.2f})" if isinstance(score.get("low"), float) else ""
+    return f"{shown}{between} {escape(str(score.get('metric', '')))}"
 
 
 def ago(instant: str) -> str:
