@@ -28,7 +28,7 @@ from serve.unknown_callers import UnknownCallers
 
 @dataclass(frozen=True)
 class Platform:
-    """What every route works with. Whoever runs it calls ``usage.write`` from time to time and at the end."""
+    """What every route works with."""
 
     database: Database
     ledger: Ledger

@@ -25,7 +25,7 @@ from coat_ray.tenancy.storage_meter import measure_all
 from serve.access import Platform
 from serve.jobs import Dispatcher
 from serve.platform_api import build_app
-from serve.rounds import COUNT_EVERY_S, LOOK_EVERY_S, MEASURE_EVERY_S, keep_doing
+from serve.rounds import LOOK_EVERY_S, MEASURE_EVERY_S, keep_doing
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_REQUESTS = 128
@@ -55,9 +55,7 @@ def platform(arguments: dict[str, Any]) -> Application:
         cluster = JobSubmissionClient()
         keep_doing(Dispatcher(ledger, storage, cluster, ROOT, options.url).step, LOOK_EVERY_S)
         keep_doing(partial(measure_all, database, storage), MEASURE_EVERY_S)
-        offered = Platform(database, ledger, storage, cluster)
-        keep_doing(partial(offered.usage.write, database), COUNT_EVERY_S)
-        return build_app(offered)
+        return build_app(Platform(database, ledger, storage, cluster))
 
     deployment = ray_serve.deployment(
         name="platform", max_ongoing_requests=MAX_REQUESTS, ray_actor_options={"num_cpus": 0}

@@ -11,6 +11,7 @@ from coat_ray import __version__
 from serve import errors
 from serve.access import Platform
 from serve.doorkeeper import Doorkeeper
+from serve.rounds import counting
 from serve.routes import configs, corpora, leases, me, metrics, models, records, runs, shares, sweeps, tenants
 
 PREFIX = "/api/v1"
@@ -24,6 +25,7 @@ def build_app(platform: Platform) -> FastAPI:
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # the page would load scripts from elsewhere
         redoc_url=None,
+        lifespan=counting(platform),
     )
     app.state.platform = platform
     app.add_middleware(Doorkeeper)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+
+from serve.access import Platform
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +25,22 @@ def keep_doing(work: Callable[[], object], every_s: float) -> threading.Event:
     stopped = threading.Event()
     threading.Thread(target=_rounds, args=(work, every_s, stopped), daemon=True, name="rounds").start()
     return stopped
+
+
+def counting(platform: Platform) -> Callable[[Any], Any]:
+    """The life of an application: usage is written from time to time while it runs, and once more at its end."""
+    write = partial(platform.usage.write, platform.database)
+
+    @asynccontextmanager
+    async def life(_app: Any) -> AsyncIterator[None]:
+        stopped = keep_doing(write, COUNT_EVERY_S)
+        try:
+            yield
+        finally:
+            stopped.set()
+            await to_thread.run_sync(write)
+
+    return life
 
 
 def _rounds(work: Callable[[], object], every_s: float, stopped: threading.Event) -> None:

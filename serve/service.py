@@ -7,7 +7,6 @@ in memory that matters: killed and started again, it goes on from the database.
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
@@ -15,7 +14,7 @@ from coat_ray.tenancy.ledger import Ledger
 from coat_ray.tenancy.scheduling.demand import Resources
 from serve.access import Platform
 from serve.platform_api import build_app
-from serve.rounds import COUNT_EVERY_S, LOOK_EVERY_S, keep_doing
+from serve.rounds import LOOK_EVERY_S, keep_doing
 from serve.running import run
 
 
@@ -32,15 +31,11 @@ def main() -> None:
     database = Database.open(storage_root=storage.root)
     ledger = Ledger(database, lambda: capacity)
     offered = Platform(database, ledger, storage)
-    rounds = [
-        keep_doing(ledger.tick, LOOK_EVERY_S),
-        keep_doing(partial(offered.usage.write, database), COUNT_EVERY_S),
-    ]
+    looking = keep_doing(ledger.tick, LOOK_EVERY_S)
     try:
         run(build_app(offered), arguments.host, arguments.port)
     finally:
-        for stopped in rounds:
-            stopped.set()
+        looking.set()
         offered.usage.write(database)
         database.close()
 

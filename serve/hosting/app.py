@@ -6,7 +6,6 @@ ends a door, not an engine. ``engine`` holds the base and the adapters, one copy
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,7 +24,6 @@ from serve.hosting.replica import EngineReplica
 from serve.openai.app import build_app
 from serve.openai.serving import Serving
 from serve.prefixes import WholePaths
-from serve.rounds import COUNT_EVERY_S, keep_doing
 
 ENGINE, DOOR = "engine", "models"
 MAX_REQUESTS = 256
@@ -70,7 +68,6 @@ def _application(options: HostingOptions) -> FastAPI:
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
     engine = RemoteEngine(ray_serve.get_deployment_handle(ENGINE), AnswerMetrics(options.base))
     serving = Serving(platform, engine, options.backbone, options.limits)
-    keep_doing(partial(platform.usage.write, database), COUNT_EVERY_S)
     return build_app(serving)
 
 

@@ -17,7 +17,7 @@ class HostingOptions(BaseModel):
     backbone: BackboneConfig = BackboneConfig()
     engine: EngineLimits = Field(EngineLimits(), description="of each replica of the engine")
     limits: ServingLimits = Field(ServingLimits(), description="of each request")
-    engines: int | None = Field(None, ge=1, description="replicas of the engine; None: as many as its deployment says")
+    engines: int = Field(1, ge=1, description="replicas of the engine, unless its deployment has an autoscaling_config")
     pinned: tuple[str, ...] = Field((), description="TENANT/ALIAS: adapters that stay in memory, whatever it means")
 
     @property

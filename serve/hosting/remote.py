@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
+from contextlib import aclosing
 from functools import cached_property
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from coat_ray.inference.errors import EngineStopped, ModelFailed, QueueFull
+from coat_ray.inference.errors import EngineStopped, ModelFailed, QueueFull, RequestCancelled
 from coat_ray.inference.handle import Event
 from coat_ray.inference.requests import Delta, Request, Result
 from serve.hosting.metrics import AnswerMetrics
@@ -83,6 +84,9 @@ class RemoteEngine:
                 last = await self._attempt(request, retelling)
                 if isinstance(last, Result):
                     retelling.check(last)
+            except asyncio.CancelledError:
+                self._metrics.ended(request, RequestCancelled("nobody waits for it"))
+                raise
             except OtherAnswer as broken:
                 last = ModelFailed(str(broken))
             except Exception:
@@ -96,10 +100,11 @@ class RemoteEngine:
     async def _attempt(self, request: Request, retelling: Retelling) -> Result | Exception:
         """What one replica says in the end; ``EngineStopped`` where another one may still answer."""
         try:
-            async for event in self._events(request):
-                if not isinstance(event, Delta):
-                    return event
-                retelling.tell(event)
+            async with aclosing(self._events(request)) as events:
+                async for event in events:
+                    if not isinstance(event, Delta):
+                        return event
+                    retelling.tell(event)
         except BackPressureError:
             return QueueFull("as many requests wait already as may; ask again in a moment")
         except RayTaskError:
@@ -109,7 +114,7 @@ class RemoteEngine:
             logger.warning("a replica died under a request: %s", type(gone).__name__)
         return EngineStopped("the replica ended before the answer did")
 
-    async def _events(self, request: Request) -> AsyncIterator[Event]:
+    async def _events(self, request: Request) -> AsyncGenerator[Event, None]:
         options: dict[str, Any] = {"stream": True}
         if request.adapter is not None:
             options["multiplexed_model_id"] = request.adapter.key
@@ -118,6 +123,5 @@ class RemoteEngine:
             async for events in answer:
                 for event in events:
                     yield event
-        except asyncio.CancelledError:
-            answer.cancel()
-            raise
+        finally:
+            answer.cancel()  # of no effect on one that has ended

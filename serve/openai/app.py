@@ -9,13 +9,21 @@ from coat_ray import __version__
 from serve.doorkeeper import Doorkeeper
 from serve.openai import chat, errors, models, transcriptions
 from serve.openai.serving import Serving
+from serve.rounds import counting
 
 PREFIX = "/v1"
 
 
 def build_app(serving: Serving) -> FastAPI:
     """The application in front of one engine."""
-    app = FastAPI(title="coat_ray models", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="coat_ray models",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=counting(serving.platform),
+    )
     app.state.platform = serving.platform
     app.state.serving = serving
     app.add_middleware(Doorkeeper, most=serving.limits.body_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
@@ -24,10 +25,13 @@ async def completed(request: Request, asking: Asking) -> Response:
     """Answer a conversation, whole or as a stream."""
     check_kind(request, "application/json")
     serving, answering = serving_of(request), Answering()
-    async with serving.intake.room_for(request, asking):
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(serving.intake.room_for(request, asking))
         body = await serving.intake.in_time(request.body)
         asked = await to_thread.run_sync(read_chat, serving, asking, body, limiter=serving.threads)
-        fetched = await _fetched(serving, asking, asked)
+        if asked.remote:  # what is fetched lies here until it is unpacked
+            await held.enter_async_context(serving.intake.room(serving.limits.body_bytes, asking))
+        fetched = await serving.remote.clips(asked.remote) if asked.remote else {}
         arguments = (serving, asking, asked, fetched, answering)
         question = await to_thread.run_sync(_begun, *arguments, limiter=serving.threads)
     answer = ChatAnswer(question, asked.chat, serving)
@@ -35,13 +39,6 @@ async def completed(request: Request, asking: Asking) -> Response:
         return JSONResponse(await answer.whole(await answering.result(request)))
     first = await answering.first(request)  # what fails before it still has a status
     return Stream(answer.lines(answering, first), answering.cancel, "text/event-stream")
-
-
-async def _fetched(serving: Serving, asking: Caller, asked: Asked) -> dict[str, bytes]:
-    if not asked.remote:
-        return {}
-    async with serving.intake.room(serving.limits.body_bytes, asking):
-        return await serving.remote.clips(asked.remote)
 
 
 def _begun(

@@ -21,7 +21,6 @@ from serve.openai.app import build_app
 from serve.openai.limits import ServingLimits
 from serve.openai.remote import allowed_origins
 from serve.openai.serving import Serving
-from serve.rounds import COUNT_EVERY_S, keep_doing
 from serve.running import run
 
 DRAIN_S = 60.0
@@ -70,13 +69,10 @@ def main() -> None:
     with ENGINES[arguments.engine](config) as engine:
         limits = ServingLimits(remote_hosts=tuple(arguments.audio_host))
         serving = Serving(platform, engine, config, limits)
-        count = partial(platform.usage.write, database)
-        counting = keep_doing(count, COUNT_EVERY_S)
         try:
             run(build_app(serving), arguments.host, arguments.port, partial(engine.drain, DRAIN_S))
         finally:
-            counting.set()
-            count()
+            platform.usage.write(database)
     database.close()
 
 

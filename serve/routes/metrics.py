@@ -16,8 +16,11 @@ from serve.access import Asking
 
 logger = logging.getLogger(__name__)
 
-OURS = re.compile(r"(?:# (?:HELP|TYPE) )?(?:ray_)?(coat_\w+|serve_num_\w+)[ {]")
+OURS = re.compile(r"(?:# (?:HELP|TYPE) )?(?:ray_)?(?P<name>coat_\w+|serve_num_\w+)[ {]")
 """Of all that Ray measures: what is answered for whom, and how Serve's deployments are."""
+
+SERIES = re.compile(r"_(bucket|sum|count)$")
+"""What a histogram's samples have after its name."""
 
 NODE_S = 3
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,7 +33,7 @@ def metrics(asking: Asking) -> PlainTextResponse:
     """For the platform's owner: the figures name tenants."""
     with asking.recorded("metrics"):
         asking.principal.require(Role.OWNER, None, "read the platform's metrics")
-    return PlainTextResponse("".join(_pages(_exporters())), media_type=TEXT)
+    return PlainTextResponse(_page(_exporters()), media_type=TEXT)
 
 
 def _exporters() -> list[str]:
@@ -41,8 +44,9 @@ def _exporters() -> list[str]:
     return [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in alive]
 
 
-def _pages(addresses: Iterable[str]) -> Iterable[str]:
-    """Our part of each node's page; a node that does not answer is left out."""
+def _page(addresses: Iterable[str]) -> str:
+    """Our part of all nodes' pages: each metric once, with the samples of every node that answers."""
+    found: dict[str, list[str]] = {}
     for address in addresses:
         try:
             answer = requests.get(address, timeout=NODE_S)
@@ -50,4 +54,10 @@ def _pages(addresses: Iterable[str]) -> Iterable[str]:
         except requests.RequestException as problem:
             logger.warning("no metrics from %s: %s", address, problem)
             continue
-        yield "".join(f"{line}\n" for line in answer.text.splitlines() if OURS.match(line))
+        for line in answer.text.splitlines():
+            if (named := OURS.match(line)) is None:
+                continue
+            lines = found.setdefault(SERIES.sub("", named["name"]), [])
+            if not (line.startswith("#") and line in lines):
+                lines.append(line)
+    return "".join(f"{line}\n" for lines in found.values() for line in sorted(lines, key=lambda line: line[0] != "#"))

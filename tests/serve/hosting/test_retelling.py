@@ -65,9 +65,13 @@ def test_a_whole_answer_must_begin_with_what_was_told() -> None:
 
 @pytest.mark.parametrize(
     ("sampling", "seeded"),
-    [({}, False), ({"temperature": 1.0}, True), ({"temperature": 1.0, "seed": 7}, True)],
+    [({}, False), ({"temperature": 1.0}, True)],
 )
 def test_a_drawn_answer_gets_a_seed_so_that_it_can_be_drawn_again(sampling: dict[str, Any], seeded: bool) -> None:
     found = repeatable(Request([{"role": "user", "content": "?"}], sampling=Sampling(**sampling))).sampling
     assert (found.seed is not None) is seeded
-    assert found.seed == sampling.get("seed", found.seed)
+
+
+def test_a_seed_that_was_asked_for_stays() -> None:
+    sampling = Sampling(temperature=1.0, seed=7)
+    assert repeatable(Request([{"role": "user", "content": "?"}], sampling=sampling)).sampling == sampling
