@@ -98,7 +98,7 @@ def _evaluated(request: EvaluationRequest, config: RunConfig, storage: Storage) 
     evaluations = evaluate_models(request.models, config, storage, split=request.split, treatment=request.block)
     manifest = read_manifest(corpus_folder(config.corpus.name, storage) / f"{request.split}.jsonl")
     title = f"{config.corpus.name}, {request.split}"
-    return Found(title, evaluations, manifest.resolve, results, request.minus)
+    return Found(title, evaluations, manifest, results, request.minus)
 
 
 def _title(benchmarks: Sequence[str]) -> str:
