@@ -17,7 +17,7 @@ from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.evaluation.benchmarks import BENCHMARKS, PUBLIC
 from coat_ray.evaluation.chat import ChatEndpoint
 from coat_ray.evaluation.judge import Judge
-from coat_ray.evaluation.models import open_generator, progress_bar
+from coat_ray.evaluation.models import check_names, open_generator, progress_bar
 from coat_ray.evaluation.pools import LoadedAnswerer, RayPool
 from coat_ray.evaluation.server import KEY as SERVER_KEY
 from coat_ray.evaluation.server import ServerAnswerer
@@ -91,8 +91,7 @@ def run_campaign(campaign: Campaign, config: RunConfig, storage: Storage) -> lis
 
 def _check(campaign: Campaign, storage: Storage) -> None:
     """Refuse what must fail before anything heavy is done, and what would be no answer to the question."""
-    if not campaign.models or len(set(campaign.models)) != len(campaign.models):
-        raise EvaluationError(f"name at least one model, and each once; found {', '.join(campaign.models) or 'none'}")
+    check_names(campaign.models)
     if campaign.server and campaign.treatment != "trained":
         raise EvaluationError(
             f"--block {campaign.treatment} changes a model in this process; a server answers with its block as it was "
