@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coat_ray.config import BackboneConfig, RunConfig
+from coat_ray.config import RunConfig
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import Manifest, read_manifest
 from coat_ray.evaluation.answerers import ModelAnswerer
@@ -17,7 +17,7 @@ from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.evaluation.benchmarks import BENCHMARKS, PUBLIC
 from coat_ray.evaluation.chat import ChatEndpoint
 from coat_ray.evaluation.judge import Judge
-from coat_ray.evaluation.models import open_generator, progress_bar
+from coat_ray.evaluation.models import check_names, open_generator, progress_bar
 from coat_ray.evaluation.pools import LoadedAnswerer, RayPool
 from coat_ray.evaluation.server import KEY as SERVER_KEY
 from coat_ray.evaluation.server import ServerAnswerer
@@ -39,7 +39,8 @@ class Campaign:
         benchmarks: names of ``PUBLIC``.
         data: folder of the data; see ``benchmark_data``.
         server: base address of an OpenAI-compatible server that answers instead of a model in this process.
-        actors: copies of each model, through Ray Data; 0 answers in this process.
+        actors: copies of each model, through Ray Data, each with the CPUs and GPUs of one train worker; 0 answers in
+            this process.
         treatment: of the block, as ``BlockTreatment`` names it.
         judges: the judge, and a second one for agreement.
         allow_leaks: score although training has seen a test clip.
@@ -89,9 +90,13 @@ def run_campaign(campaign: Campaign, config: RunConfig, storage: Storage) -> lis
 
 
 def _check(campaign: Campaign, storage: Storage) -> None:
-    """Refuse what must fail before anything heavy is done."""
-    if not campaign.models or len(set(campaign.models)) != len(campaign.models):
-        raise EvaluationError(f"name at least one model, and each once; found {', '.join(campaign.models) or 'none'}")
+    """Refuse what must fail before anything heavy is done, and what would be no answer to the question."""
+    check_names(campaign.models)
+    if campaign.server and campaign.treatment != "trained":
+        raise EvaluationError(
+            f"--block {campaign.treatment} changes a model in this process; a server answers with its block as it was "
+            "trained, and its score would be no ablation: leave out --server or --block"
+        )
     for name in campaign.benchmarks:
         if name not in PUBLIC:
             raise EvaluationError(f"no benchmark {name!r}; there are {', '.join((*BENCHMARKS, *PUBLIC))}")
@@ -107,12 +112,17 @@ def _training_split(config: RunConfig, storage: Storage) -> Manifest:
 def _evaluate(
     model: str, questions: Sequence[Questions], campaign: Campaign, config: RunConfig, storage: Storage
 ) -> list[Result]:
-    load = _Loader(model, campaign, config.backbone, storage)
+    load, each = _Loader(model, campaign, config, storage), config.resources
+    gpus = 0 if campaign.server else each.gpus_per_worker
+    answerers: list[RayPool | LoadedAnswerer] = [
+        RayPool(partial(load, asked.manifest), campaign.actors, each.cpus_per_worker, gpus)
+        if campaign.actors
+        else load(asked.manifest)
+        for asked in questions
+    ]
+    identity = answerers[0].identity()  # of the model alone; it reads every weight
     results = []
-    for asked in questions:
-        pool = RayPool(partial(load, asked.manifest), campaign.actors) if campaign.actors else None
-        answerer = pool or load(asked.manifest)
-        identity = answerer.identity()
+    for asked, answerer in zip(questions, answerers, strict=True):
         label = f"{asked.benchmark.name}-{fingerprint(list(asked.rows))[:12]}"
         name = fingerprint([model, identity])[:12]
         path = storage.root / "evaluations" / DEFAULT_TENANT / label / f"{model.replace('/', '__')}-{name}.jsonl"
@@ -134,9 +144,10 @@ def _evaluate(
 class _Loader:
     """Makes answerers of one model for different data; the model is opened once in a process. Can be sent to actors."""
 
-    def __init__(self, model: str, campaign: Campaign, backbone: BackboneConfig, storage: Storage) -> None:
+    def __init__(self, model: str, campaign: Campaign, config: RunConfig, storage: Storage) -> None:
         self.model, self.server, self.treatment = model, campaign.server, campaign.treatment
-        self.backbone, self.storage = backbone, storage
+        self.backbone, self.storage = config.backbone, storage
+        self.on_gpu = bool(campaign.actors and config.resources.gpus_per_worker)
         self._generator: Generator | None = None
 
     def __call__(self, manifest: Manifest) -> LoadedAnswerer:
@@ -144,4 +155,6 @@ class _Loader:
             return ServerAnswerer(ChatEndpoint(self.server, SERVER_KEY), self.model, manifest.resolve)
         if self._generator is None:
             self._generator = open_generator(self.model, self.backbone, ModelRegistry(self.storage), self.treatment)
+            if self.on_gpu:
+                self._generator.backbone.to("cuda")
         return ModelAnswerer(self._generator, manifest.resolve)

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from coat_ray.audio import AudioError, AudioLimits, clip_id, load_audio
 from coat_ray.audio.errors import TooLongError
 from coat_ray.corpus.manifest import Manifest, Row
 from coat_ray.evaluation.answers import Progress
+from coat_ray.storage import locked
 
 MAX_SECONDS = 120.0
 """Longer clips are skipped, as in the paper."""
@@ -39,7 +41,8 @@ def inspect_clips(
 
     Args:
         manifest: whose clips.
-        cache: folder of one JSONL file per manifest; a look that was interrupted goes on.
+        cache: folder of one JSONL file per manifest; a look that was interrupted goes on, and a second one at the same
+            time waits and reads what the first has seen.
         progress: told (clips seen, clips in all).
         broken: whether clips may be broken or missing: training leaves them out, a benchmark must not.
 
@@ -48,27 +51,32 @@ def inspect_clips(
     """
     path = cache / f"clips-{manifest.fingerprint[:16]}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = _known(path)
     uris = list(dict.fromkeys(uri for row in manifest.rows for uri in row.audios))
-    with path.open("a", encoding="utf-8") as file:
+    with locked(path), path.open("a+b") as file:
+        known = _known(file)
         for number, uri in enumerate(uris, 1):
             if uri not in known or (not broken and (known[uri].skipped or "").startswith(BROKEN)):
                 known[uri] = _inspect(manifest, uri, broken)
-                file.write(json.dumps(asdict(known[uri]), ensure_ascii=False) + "\n")
+                file.write(json.dumps(asdict(known[uri]), ensure_ascii=False).encode() + b"\n")
             if progress and (number % 16 == 0 or number == len(uris)):
                 progress(number, len(uris))
     return {uri: known[uri] for uri in uris}
 
 
-def _known(path: Path) -> dict[str, Clip]:
-    if not path.is_file():
-        return {}
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):  # a killed process left half a line
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return {clip.uri: clip for clip in (Clip(**json.loads(line)) for line in whole.splitlines())}
+def _known(file: BinaryIO) -> dict[str, Clip]:
+    """What the whole lines say; the file is left so that the next line starts at its beginning."""
+    file.seek(0)
+    data = file.read()
+    if data and not data.endswith(b"\n"):  # a killed process left half a line
+        file.write(b"\n")
+    return {clip.uri: clip for line in data.splitlines() if (clip := _read(line))}
+
+
+def _read(line: bytes) -> Clip | None:
+    try:
+        return Clip(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
 
 
 def _inspect(manifest: Manifest, uri: str, broken: bool) -> Clip:

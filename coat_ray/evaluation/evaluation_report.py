@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coat_ray.corpus.manifest import Manifest
 from coat_ray.evaluation import figures, findings
 from coat_ray.evaluation.examples import Answered, example_sections
 from coat_ray.evaluation.outputs import write_outputs
@@ -17,19 +18,20 @@ from coat_ray.provenance import git_label, versions
 from coat_ray.storage import atomic_write
 
 NO_PICTURES = "no pictures: matplotlib is not installed (pip install 'coat-ray[draw]')"
+NO_ROWS = Manifest((), Path())
 
 
 @dataclass(frozen=True)
 class Found:
     """What was evaluated.
 
-    ``evaluations`` are of a corpus of our own, whose clips *resolve* finds; ``results`` are of published benchmarks;
+    ``evaluations`` are of a corpus of our own, whose rows *manifest* holds; ``results`` are of published benchmarks;
     ``reference`` is the model that the others are compared with.
     """
 
     title: str
     evaluations: Sequence[Evaluation] = ()
-    resolve: Callable[[str], Path | str] = Path
+    manifest: Manifest = NO_ROWS
     results: Sequence[Result] = ()
     reference: str | None = None
     facts: Sequence[tuple[str, str]] = field(default_factory=list)
@@ -43,7 +45,7 @@ class Found:
         parts = [Section(table.title, table=table) for table in self._corpus_tables().values()]
         if self.results:
             parts += findings.sections(self.results, self.reference)
-        answered = {e.model: Answered(e, self.resolve) for e in self.evaluations}
+        answered = {e.model: Answered(e, self.manifest) for e in self.evaluations}
         reference = answered.get(self.reference or "")
         for model, own in answered.items():
             if model != self.reference:

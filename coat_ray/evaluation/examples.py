@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import soundfile
 
 from coat_ray.audio import AudioError, load_audio
+from coat_ray.corpus.manifest import Manifest
 from coat_ray.evaluation.answers import Answer
 from coat_ray.evaluation.marks import Mark
 from coat_ray.evaluation.page import Example, Section
@@ -22,16 +23,19 @@ MOST_SECONDS = 30
 SHOWN = 3
 _LONGEST_TEXT = 600
 
-Resolve = Callable[[str], Path | str]
-
 
 @dataclass(frozen=True)
 class Answered:
-    """One model's marked answers, what each was read as, and where the clips lie."""
+    """One model's marked answers, the manifest whose rows were asked, and what each answer was read as."""
 
     evaluation: Evaluation
-    resolve: Resolve
+    manifest: Manifest
     read: Sequence[str | None] | None = None
+
+    @cached_property
+    def first_clips(self) -> dict[str, str]:
+        """Row id -> URI of the row's first clip."""
+        return {row.id: row.audios[0] for row in self.manifest.rows if row.audios}
 
 
 def example_sections(title: str, answered: Answered, reference: Answered | None) -> list[Section]:
@@ -91,7 +95,7 @@ def _example(answered: Answered, place: int, reference: Answered | None) -> Exam
     if reference is not None:
         facts.append((reference.evaluation.model, reference.evaluation.answers[place].answer or "(nothing)"))
     facts += [("marked", _marked(mark)), ("audio tokens", str(answer.audio_tokens)), ("row", answer.id)]
-    return Example([(name, _cut(text)) for name, text in facts], _sound(answered.resolve, answer))
+    return Example([(name, _cut(text)) for name, text in facts], _sound(answered, answer))
 
 
 def _marked(mark: Mark) -> str:
@@ -102,12 +106,12 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + " …"
 
 
-def _sound(resolve: Resolve, answer: Answer) -> bytes | None:
+def _sound(answered: Answered, answer: Answer) -> bytes | None:
     """The question's first clip as FLAC; None without one, or where it is no longer there."""
     if not answer.audio_tokens:
         return None
     try:
-        signal = load_audio(resolve(answer.clip.split(" ")[0]), RATE)
+        signal = load_audio(answered.manifest.resolve(answered.first_clips[answer.id]), RATE)
     except AudioError:
         return None
     file = io.BytesIO()

@@ -163,7 +163,7 @@ def sections(results: Sequence[Result], reference: str | None) -> list[Section]:
 
 def _answered(result: Result) -> Answered:
     assert result.strict is not None
-    return Answered(result.strict, result.questions.manifest.resolve, result.read)
+    return Answered(result.strict, result.questions.manifest, result.read)
 
 
 def _skills(results: Sequence[Result]) -> list[Section]:

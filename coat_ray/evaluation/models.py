@@ -82,10 +82,19 @@ def open_generator(
     return open_model(name, backbone, registry).generator(BlockTreatment(treatment))
 
 
-def _check(names: Sequence[str], split: str, registry: ModelRegistry | None) -> None:
-    """Refuse a request that must fail before anything heavy is loaded."""
+def check_names(names: Sequence[str]) -> None:
+    """Refuse no model, and the same one twice.
+
+    Raises:
+        EvaluationError: either of them.
+    """
     if not names or len(set(names)) != len(names):
         raise EvaluationError(f"name at least one model, and each once; found {', '.join(names) or 'none'}")
+
+
+def _check(names: Sequence[str], split: str, registry: ModelRegistry | None) -> None:
+    """Refuse a request that must fail before anything heavy is loaded."""
+    check_names(names)
     if split not in SPLITS:
         raise EvaluationError(f"no split {split!r}; there are {', '.join(SPLITS)}")
     for name in names:

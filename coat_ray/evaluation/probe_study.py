@@ -12,7 +12,7 @@ from coat_ray.evaluation import probe_report
 from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.evaluation.kept_steps import KeptStep, kept_steps, open_kept
 from coat_ray.evaluation.metrics import exact_match
-from coat_ray.evaluation.models import progress_bar
+from coat_ray.evaluation.models import check_names, progress_bar
 from coat_ray.evaluation.probe_report import CurvePoint, ProbeRow
 from coat_ray.evaluation.probe_targets import TARGETS, LabelledClips, labelled
 from coat_ray.evaluation.probes import association, control, probe
@@ -77,8 +77,7 @@ def study_probes(
         ModelNotFound, RunNotFound: what is not there.
         ManifestError, AudioError: the corpus is no SoundWorld, or broken.
     """
-    if not names or len(set(names)) != len(names):
-        raise EvaluationError(f"name at least one model, and each once; found {', '.join(names) or 'none'}")
+    check_names(names)
     registry = ModelRegistry(storage)
     runs = {name: _run_of(name, registry, storage) for name in names if curves and name != BASE}
     for name in names:

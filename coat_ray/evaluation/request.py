@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from coat_ray.config import RunConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
 from coat_ray.evaluation.answers import EvaluationError
-from coat_ray.evaluation.benchmarks import BENCHMARKS
+from coat_ray.evaluation.benchmarks import BENCHMARKS, PUBLIC
 from coat_ray.evaluation.campaign import Campaign, run_campaign
 from coat_ray.evaluation.chat import ChatEndpoint
 from coat_ray.evaluation.evaluation_report import Found
@@ -22,6 +23,7 @@ from coat_ray.evaluation.judge import KEY, Judge
 from coat_ray.evaluation.models import evaluate_models
 from coat_ray.storage import Storage
 
+log = logging.getLogger(__name__)
 LOG_WIDTH = 200
 """Columns of tables where no terminal says how wide it is."""
 
@@ -73,6 +75,8 @@ def evaluate_request(request: EvaluationRequest, storage: Storage | None = None)
 
 
 def _evaluated(request: EvaluationRequest, config: RunConfig, storage: Storage) -> Found:
+    for line in without_effect(request):
+        log.warning("%s", line)
     own = [name for name in request.benchmarks if name in BENCHMARKS]
     public = [name for name in request.benchmarks if name not in BENCHMARKS]
     judges = [judge_of(text, storage) for text in request.judges]
@@ -98,7 +102,26 @@ def _evaluated(request: EvaluationRequest, config: RunConfig, storage: Storage) 
     evaluations = evaluate_models(request.models, config, storage, split=request.split, treatment=request.block)
     manifest = read_manifest(corpus_folder(config.corpus.name, storage) / f"{request.split}.jsonl")
     title = f"{config.corpus.name}, {request.split}"
-    return Found(title, evaluations, manifest.resolve, results, request.minus)
+    return Found(title, evaluations, manifest, results, request.minus)
+
+
+def without_effect(request: EvaluationRequest) -> list[str]:
+    """A sentence for each option that was given and changes nothing."""
+    own = [name for name in request.benchmarks if name in BENCHMARKS]
+    public = [PUBLIC[name] for name in request.benchmarks if name in PUBLIC]
+    found = []
+    if request.allow_leaks and (request.server or not public):
+        why = "no published benchmark is asked"
+        if request.server:
+            why = "what a server's models were trained on is not known here"
+        found.append(f"--allow-leaks has no effect: {why}")
+    if request.split != "test" and not own:
+        found.append(f"--split {request.split} has no effect: published benchmarks have one split each")
+    if request.actors and own:
+        found.append(f"--actors {request.actors} has no effect on {own[0]}, which is asked in this process")
+    if request.judges and not any(benchmark.judge for benchmark in public):
+        found.append("--judge has no effect: no benchmark that is asked needs a judge")
+    return found
 
 
 def _title(benchmarks: Sequence[str]) -> str:

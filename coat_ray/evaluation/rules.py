@@ -7,9 +7,8 @@ English normaliser. The rules of the public harness are in ``harness``.
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from coat_ray.corpus.manifest import Row
 from coat_ray.evaluation.choices import Options, parse_choice
@@ -25,20 +24,18 @@ LETTERS = string.ascii_uppercase
 class Item:
     """What an answer is marked against.
 
-    ``options``: texts of a multiple-choice question, in order; ``target``: the right letter, or the right class;
-    ``doc``: further columns of the dataset.
+    ``options``: texts of a multiple-choice question, in order; ``target``: the right letter, or the right class.
     """
 
     reference: str
     options: tuple[str, ...] = ()
     target: str = ""
-    doc: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: Row) -> Item:
         """The item of a row that a benchmark made; other rows have a reference only."""
         meta = row.meta
-        return cls(row.answer, tuple(meta.get("options", ())), str(meta.get("target", "")), meta.get("doc", {}))
+        return cls(row.answer, tuple(meta.get("options", ())), str(meta.get("target", "")))
 
     @property
     def letters(self) -> tuple[str, ...]:

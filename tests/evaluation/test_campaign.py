@@ -1,17 +1,19 @@
 """`coat evaluate --benchmark` from the command line to the report, with the embedded base model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from coat_ray.config import CorpusConfig, EvaluationConfig, RunConfig, StageConfig
+from coat_ray.config import CorpusConfig, EvaluationConfig, ResourcesConfig, RunConfig, StageConfig
 from coat_ray.corpus.builtin import MANIFESTS
-from coat_ray.corpus.manifest import Message, Row, write_manifest
+from coat_ray.corpus.manifest import ManifestError, Message, Row, write_manifest
 from coat_ray.evaluation import campaign as campaigns
 from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.evaluation.campaign import Campaign, run_campaign
 from coat_ray.evaluation.leakage import LeakageError
+from coat_ray.evaluation.request import EvaluationRequest, evaluate_request, without_effect
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.storage import Storage
 
@@ -100,6 +102,7 @@ def test_a_leak_stops_a_campaign_before_a_model_is_opened(config, tmp_path, monk
         ({"benchmarks": ["mmua"]}, EvaluationError, "no benchmark 'mmua'; there are soundworld, mmau"),
         ({"models": []}, EvaluationError, "at least one model"),
         ({"models": ["base", "base"]}, EvaluationError, "each once"),
+        ({"server": "http://127.0.0.1:9", "treatment": "removed"}, EvaluationError, "would be no ablation"),
         ({"models": ["caot"]}, ModelNotFound, "no model 'caot'"),
         ({"data": None}, ValueError, r"to obtain mmau: datasets\.load_dataset"),
     ],
@@ -117,6 +120,61 @@ def test_the_command_line_says_in_one_line_how_to_obtain_data(coat, config_file)
     code, _, err = coat("evaluate", config_file, "--model", "base", "--data", config_file.parent)
     assert code == 2
     assert "no published benchmark is asked" in err
+
+
+def test_actors_get_the_resources_of_a_worker_and_the_model_is_identified_once(config, tmp_path, monkeypatch) -> None:
+    pools, identified = [], []
+
+    class Pool:
+        def __init__(self, load, actors, cpus, gpus) -> None:
+            self.load = load
+            pools.append((actors, cpus, gpus))
+
+        def identity(self) -> str:
+            identified.append(self)
+            return "toy"
+
+        def stream(self, batches, max_new_tokens):
+            return (self.load().answer(batch, max_new_tokens) for batch in batches)
+
+    for name in ("mmau", "gtzan"):
+        write_parquet(name, tmp_path / "data")
+    monkeypatch.setattr(campaigns, "RayPool", Pool)
+    monkeypatch.setattr(campaigns, "_Loader", hearing({}))
+    config = config.model_copy(update={"resources": ResourcesConfig(cpus_per_worker=2, gpus_per_worker=0.5)})
+    wanted = Campaign(models=["base"], benchmarks=["mmau", "gtzan"], data=tmp_path / "data", actors=3)
+    assert len(run_campaign(wanted, config, Storage(tmp_path / "home"))) == 2
+    assert pools == [(3, 2, 0.5)] * 2
+    assert len(identified) == 1
+    pools.clear()
+    run_campaign(replace(wanted, server="http://127.0.0.1:9"), config, Storage(tmp_path / "home"))
+    assert pools == [(3, 2, 0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"server": "http://127.0.0.1:9", "benchmarks": ["mmau"], "allow_leaks": True}, "--allow-leaks has no effect"),
+        ({"benchmarks": ["mmau"], "split": "validation"}, "--split validation has no effect"),
+        ({"benchmarks": ["mmau", "soundworld"], "actors": 2}, "--actors 2 has no effect on soundworld"),
+        ({"benchmarks": ["mmau"], "judges": ["j@http://127.0.0.1:9"]}, "--judge has no effect"),
+    ],
+)
+def test_an_option_without_effect_is_named(config_file, given, said) -> None:
+    [line] = without_effect(EvaluationRequest(config_file, ["base"], **given))
+    assert said in line
+
+
+def test_what_has_no_effect_is_said_before_anything_is_done(config_file, tmp_path, caplog) -> None:
+    request = EvaluationRequest(config_file, ["base"], benchmarks=["mmau"], split="validation")
+    with pytest.raises(ManifestError, match="to obtain mmau"):
+        evaluate_request(request, Storage(tmp_path / "home"))
+    assert ["--split validation" in line for line in caplog.messages] == [True]
+
+
+def test_options_that_have_an_effect_are_not_named(config_file) -> None:
+    given = {"benchmarks": ["soundworld", "alpaca_audio"], "split": "validation", "judges": ["j@http://127.0.0.1:9"]}
+    assert without_effect(EvaluationRequest(config_file, ["base"], allow_leaks=True, **given)) == []
 
 
 @pytest.mark.slow

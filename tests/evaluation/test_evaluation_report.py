@@ -1,11 +1,17 @@
 """The page of a corpus of our own: tables, and what to listen to, beside a reference model."""
 
+import io
 import json
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+import soundfile
 
+from coat_ray.audio import load_audio
+from coat_ray.corpus.manifest import Manifest, Message, Row
 from coat_ray.evaluation.evaluation_report import Found
+from coat_ray.evaluation.examples import RATE, Answered, example_sections
 from coat_ray.evaluation.run import evaluate
 
 from .benchmarks.datasets_of_ours import wav
@@ -38,7 +44,7 @@ def found(rows, scripted, tmp_path) -> Found:
     evaluations = [
         evaluate(scripted(wrong[model]), rows, tmp_path / f"{model}.jsonl", model=model) for model in ("good", "bad")
     ]
-    return Found("toy", evaluations, lambda uri: tmp_path / uri, reference="good")
+    return Found("toy", evaluations, Manifest(tuple(rows), tmp_path), reference="good")
 
 
 def test_the_page_needs_nothing_else_and_plays_the_worst_answers(found, tmp_path) -> None:
@@ -58,3 +64,16 @@ def test_a_clip_that_is_gone_leaves_its_example_without_sound(found, tmp_path) -
         path.unlink()
     page, *_ = found.write(tmp_path / "report")
     assert Seen(page.read_text()).sounds == []
+
+
+def test_an_example_plays_the_first_clip_of_its_row_whatever_the_file_is_called(rows, scripted, tmp_path) -> None:
+    for number, name in enumerate(("a first clip.wav", "another one.wav")):
+        (tmp_path / name).write_bytes(wav(number))
+    turn = Message(role="user", content="<audio><audio>\nwhich is higher?")
+    row = Row(
+        id="two", messages=(turn, rows[0].messages[1]), audios=("a first clip.wav", "another one.wav"), task="music"
+    )
+    evaluation = evaluate(scripted(lambda row: "neither"), [row], tmp_path / "a.jsonl", model="toy")
+    [section] = example_sections("toy", Answered(evaluation, Manifest((row,), tmp_path)), None)
+    played, _ = soundfile.read(io.BytesIO(section.examples[0].sound))
+    assert np.allclose(played, load_audio(tmp_path / "a first clip.wav", RATE), atol=1e-4)

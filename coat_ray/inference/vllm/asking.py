@@ -92,7 +92,8 @@ class Asker:
         from vllm import SamplingParams  # noqa: PLC0415 - read where there is no vLLM, too
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-        options: dict[str, Any] = {"stop_token_ids": [self._front.end_of_turn_id], "ignore_eos": True}
+        ends = [] if sampling.ignore_end else [self._front.end_of_turn_id]
+        options: dict[str, Any] = {"stop_token_ids": ends, "ignore_eos": True}
         return SamplingParams(
             max_tokens=most,
             temperature=sampling.temperature,

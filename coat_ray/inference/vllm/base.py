@@ -120,7 +120,11 @@ class Base:
         )
         llm = AsyncLLM.from_engine_args(arguments)
         if not self.merged:
-            await llm.collective_rpc("settle_block", args=(self.outline.front.block_ids.as_list(),))
+            try:
+                await llm.collective_rpc("settle_block", args=(self.outline.front.block_ids.as_list(),))
+            except BaseException:
+                llm.shutdown()  # its processes would outlive the engine that did not come to be
+                raise
         return llm
 
     def _check(self, key: str, base: object) -> None:

@@ -94,29 +94,40 @@ class AdapterShelf:
             self.release(acquired.result())
 
     async def _acquire(self, source: AdapterSource) -> Shelved:
+        if held := self._used(source):  # whoever waits for a place has the turn, and must not stop those that need none
+            return held
         async with self._turn:
-            adapter = self._held.get(source.key)
-            if adapter is None:
-                adapter = await self._load(source)
-                self._held[source.key] = adapter
-            self._held.move_to_end(source.key)
+            if held := self._used(source):
+                return held
+            adapter = await self._load(source)
             adapter.users += 1
+            self._held[source.key] = adapter
             return adapter
+
+    def _used(self, source: AdapterSource) -> Shelved | None:
+        """The adapter with one more user, if it is in memory."""
+        if held := self._held.get(source.key):
+            self._held.move_to_end(source.key)
+            held.users += 1
+        return held
 
     async def _load(self, source: AdapterSource) -> Shelved:
         from vllm.lora.request import LoRARequest  # noqa: PLC0415 - read where there is no vLLM, too
 
         number = next(self._numbers)  # never used again: vLLM's caches know an adapter by its number and name
         folder = self._folder / str(number)
-        files = await asyncio.to_thread(self._prepare, source, folder)
-        place = await self._place()
-        lora = LoRARequest(f"{source.key}#{number}", number, str(folder))
+        place: BlockIds | None = None
         try:
+            files = await asyncio.to_thread(self._prepare, source, folder)
+            place = await self._place()
+            lora = LoRARequest(f"{source.key}#{number}", number, str(folder))
             if files.rows_3D is not None:
                 await self._llm.collective_rpc("write_block_rows", args=(place.as_list(), str(folder / ROWS_FILE)))
             await self._llm.add_lora(lora)
         except BaseException:
-            self._free.append(place)
+            if place is not None:
+                self._free.append(place)
+            shutil.rmtree(folder, ignore_errors=True)  # refused before it was made, where the files are no adapter
             raise
         self.loads += 1
         logger.info("loaded adapter %s", source.key)
@@ -156,8 +167,10 @@ class AdapterShelf:
 
     async def _evict(self, adapter: Shelved) -> None:
         del self._held[adapter.source.key]
-        await self._llm.remove_lora(adapter.lora.lora_int_id)
-        shutil.rmtree(adapter.lora.lora_path)
-        self._free.append(adapter.place)
+        try:
+            await self._llm.remove_lora(adapter.lora.lora_int_id)
+        finally:  # nobody asks for its number again, so its place is free whatever vLLM says
+            self._free.append(adapter.place)
+            shutil.rmtree(adapter.lora.lora_path, ignore_errors=True)
         self.evictions += 1
         logger.info("evicted adapter %s", adapter.source.key)
