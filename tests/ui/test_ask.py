@@ -36,6 +36,7 @@ def test_an_answer_that_still_comes_ends_when_the_next_begins(way):
     models = Endless()
     page = Page("http://127.0.0.1:9", models)
     token = page.sessions.begin(Session("coat_x", {"role": "member", "tenant": "speech"}, client=None))
+    page.sessions.claim("tab", token)
     request = SimpleNamespace(cookies={COOKIE: token}, session_hash="tab")
 
     async def walk():

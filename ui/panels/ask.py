@@ -10,12 +10,11 @@ from anyio import to_thread
 
 from coat_ray.audio import AudioError
 from ui import sentences
-from ui.conversation import Turn
+from ui.conversation import Conversation, Turn
 from ui.examples import Example, examples
 from ui.models import AnswerError, Asked, Coming
 from ui.page import MODES, PREFIX, QUIET, Page, told, uploaded
 from ui.plots.timings import line
-from ui.sessions import Session
 from ui.sound import LIMITS, Clip
 
 WELCOME = (
@@ -116,7 +115,7 @@ class _Asking:
             return
         known = conversation.clip
         conversation.begin(Turn(text.strip(), None if heard and known and heard.id == known.id else heard))
-        async for update in self._answered(session, request.session_hash, model, mode):
+        async for update in self._answered(request, conversation, model, mode):
             yield update
 
     async def again(self, request: gr.Request, model: str, mode: str) -> AsyncIterator[tuple[Any, ...]]:
@@ -127,7 +126,7 @@ class _Asking:
             yield *SAME, told("There is nothing to ask again yet."), *SAME
             return
         conversation.again()
-        async for update in self._answered(session, request.session_hash, model, mode):
+        async for update in self._answered(request, conversation, model, mode):
             yield update
 
     async def stop(self, request: gr.Request) -> None:
@@ -141,15 +140,14 @@ class _Asking:
         return [], "", "", *IDLE
 
     async def _answered(
-        self, session: Session, tab: str | None, model: str, mode: str
+        self, request: gr.Request, conversation: Conversation, model: str, mode: str
     ) -> AsyncIterator[tuple[Any, ...]]:
         """The conversation's last question, asked; what the panel shows each time there is more."""
-        conversation = session.conversation(tab)
-        turn, status = conversation.turns[-1], ""
+        session, turn, status = self._page.session(request), conversation.turns[-1], ""
 
         def newest() -> bool:
             """Whether the panel still shows this question; none has begun after it, and no other conversation."""
-            return session.conversations.get(tab or "") is conversation and conversation.turns[-1] is turn
+            return session.conversation(request.session_hash) is conversation and conversation.turns[-1] is turn
 
         answers = self._page.models.ask(session.key, Asked(model, conversation.messages(), mode))
         coming = Coming(answers, turn.stopped)
