@@ -7,11 +7,13 @@ import html
 from dataclasses import dataclass, field
 from typing import Any
 
-from ui.models import Answer, clip_part
+from ui.models import Answer, clip_bytes, clip_part
 from ui.sound import Clip
 
 MOST_TURNS = 20
-"""Older turns are shown and not sent any more."""
+MOST_CLIPS = 8
+MOST_CLIP_BYTES = 15 * 2**20
+"""Older turns are shown and not sent any more. The API takes so many clips, and 16 MiB with all texts."""
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Turn:
 
 @dataclass
 class Conversation:
-    """Turns in order; a clip is sent with the turn that brought it, so that later questions are about it too."""
+    """Turns in order. A turn without a clip of its own is about the one before, whether that was answered or not."""
 
     turns: list[Turn] = field(default_factory=list)
 
@@ -39,16 +41,52 @@ class Conversation:
         """The clip that was talked about last."""
         return next((turn.clip for turn in reversed(self.turns) if turn.clip), None)
 
+    def begin(self, turn: Turn) -> None:
+        """Add a question; an answer that still comes to the one before ends there."""
+        self.stop()
+        self.turns.append(turn)
+
+    def again(self) -> None:
+        """Put the last question once more; the answer that it had, or that still comes, is gone."""
+        self.stop()
+        last = self.turns.pop()
+        self.turns.append(Turn(last.question, last.clip))
+
+    def stop(self) -> None:
+        """End the answer that comes; what came so far stays."""
+        if self.turns:
+            self.turns[-1].stopped.set()
+
     def messages(self) -> list[dict[str, Any]]:
-        """In OpenAI's shape, up to the last question; turns without an answer are left out."""
-        answered = [turn for turn in self.turns[:-1] if turn.answer.text][-MOST_TURNS:]
+        """In OpenAI's shape, up to the last question; turns without an answer are left out.
+
+        Each clip goes with the first turn that is sent about it. Of earlier turns as many are sent as fit.
+        """
         found: list[dict[str, Any]] = []
-        for turn in [*answered, self.turns[-1]]:
-            parts = [clip_part(turn.clip.wav)] if turn.clip else []
+        sent: Clip | None = None
+        for turn, clip in self._sent():
+            parts = [clip_part(clip.wav)] if clip and clip is not sent else []
+            sent = clip
             found.append({"role": "user", "content": [*parts, {"type": "text", "text": turn.question}]})
             if turn is not self.turns[-1]:
                 found.append({"role": "assistant", "content": turn.answer.text})
         return found
+
+    def _sent(self) -> list[tuple[Turn, Clip | None]]:
+        """The turns that are sent, in order, and the clip that each is about."""
+        pairs: list[tuple[Turn, Clip | None]] = []
+        for turn in self.turns:
+            pairs.append((turn, turn.clip or (pairs[-1][1] if pairs else None)))
+        last, *earlier = reversed(pairs)
+        found = [last]
+        clips = [last[1]] if last[1] else []
+        for turn, clip in [pair for pair in earlier if pair[0].answer.text][:MOST_TURNS]:
+            if clip and clip is not clips[-1]:
+                clips.append(clip)
+            if len(clips) > MOST_CLIPS or sum(clip_bytes(each.wav) for each in clips) > MOST_CLIP_BYTES:
+                break
+            found.append((turn, clip))
+        return found[::-1]
 
     def shown(self, player: Any) -> list[dict[str, Any]]:
         """As Gradio's chatbot shows it; *player* makes the component that plays a clip."""

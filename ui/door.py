@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from starlette.datastructures import Headers
 
 from coat_ray.client import PlatformError
+from ui import sentences
 from ui.gate import token_of
 from ui.look import STATIC
 from ui.page import Page
@@ -20,6 +21,7 @@ from ui.sessions import COOKIE, IDLE_S, Session
 
 MOST_FORM = 4096
 UNKNOWN = "This key is not accepted. Check that you copied all of it, or ask your team's admin for another."
+TOO_OFTEN = "The platform has been asked too often. Your key may be right: try again in a minute."
 
 
 def routes(page: Page, prefix: str) -> APIRouter:
@@ -40,8 +42,7 @@ def routes(page: Page, prefix: str) -> APIRouter:
         try:
             session = await to_thread.run_sync(_session, page, key)
         except PlatformError as error:
-            refused = error.status in (401, 403) or (error.status is None and not error.__cause__)
-            return _door(prefix, UNKNOWN if refused else "The platform does not answer. Try again in a moment.", 401)
+            return _not_let_in(prefix, error)
         answer = RedirectResponse(f"{prefix}/", 303)
         secure = (request.headers.get("x-forwarded-proto") or request.url.scheme) == "https"
         answer.set_cookie(
@@ -94,6 +95,13 @@ def _door(prefix: str, problem: str = "", status: int = 200) -> HTMLResponse:
     shown = f'<p class="problem" role="alert">{html.escape(problem)}</p>' if problem else ""
     text = Template((STATIC / "door.html").read_text()).substitute(prefix=prefix, problem=shown)
     return HTMLResponse(text, status)
+
+
+def _not_let_in(prefix: str, error: PlatformError) -> HTMLResponse:
+    """The door again: 401 where the key was refused, 503 where nobody could say whether it is right."""
+    if error.status in (401, 403) or (error.status is None and not error.__cause__):
+        return _door(prefix, UNKNOWN, 401)
+    return _door(prefix, TOO_OFTEN if error.status == 429 else sentences.NO_PLATFORM, 503)
 
 
 def _session(page: Page, key: str) -> Session:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from http.cookies import SimpleCookie
 from pathlib import Path
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -104,13 +104,11 @@ class Gate:
         return None
 
     def _may_have(self, name: str, session: Session) -> bool:
-        for named in (name, unquote(name)):
-            if named in session.files:
-                return True
-            path = Path(named).resolve()
-            if any(path.is_relative_to(folder) for folder in self._public):
-                return True
-        return False
+        """Whether a file is this visitor's or everybody's; *name* as Gradio opens it, decoded once and no more."""
+        if name in session.files:
+            return True
+        path = Path(name)
+        return path.is_absolute() and any(path.resolve().is_relative_to(folder) for folder in self._public)
 
     async def _event(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
         """An event of a tab, whose name stands in its body."""

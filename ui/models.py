@@ -168,6 +168,11 @@ def clip_part(wav: bytes) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": {"data": base64.b64encode(wav).decode(), "format": "wav"}}
 
 
+def clip_bytes(wav: bytes) -> int:
+    """How much of a request a clip takes."""
+    return 4 * ((len(wav) + 2) // 3)
+
+
 def _event(line: str) -> dict[str, Any]:
     text = line.removeprefix("data: ")
     event: dict[str, Any] = {} if text == "[DONE]" else json.loads(text)

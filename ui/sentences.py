@@ -14,6 +14,7 @@ LOST = "The connection to the models was lost. Your conversation is kept: press 
 STOPPED = "Stopped."
 GONE = "You are signed out. Reload the page to sign in again."
 BROKEN_OFF = "The answer broke off. What came so far is kept; press Retry to ask again."
+NO_PLATFORM = "The platform does not answer. Try again in a moment."
 SIGNED_OUT = "Your key is no longer accepted. Sign out, and sign in with a valid one."
 
 _PARAM = re.compile(r"^messages\.\d+\.content(\.\d+)?: ")
@@ -43,5 +44,5 @@ def about_answer(status: int, message: str) -> str:
 def about_platform(error: PlatformError) -> str:
     """What the platform refused, or that it cannot be reached."""
     if error.status is None:
-        return "The platform does not answer. Try again in a moment."
+        return NO_PLATFORM
     return about_answer(error.status, str(error))

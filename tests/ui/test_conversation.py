@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ui import sentences
-from ui.conversation import Conversation, Turn
-from ui.models import Answer, AnswerError, Coming
+from ui.conversation import MOST_CLIPS, MOST_TURNS, Conversation, Turn
+from ui.models import Answer, AnswerError, Coming, clip_part
 from ui.models import _event as event
 from ui.plots.bars import bars
 from ui.plots.timings import line
@@ -34,6 +35,46 @@ def test_a_question_without_an_answer_is_shown_and_not_sent_again():
     assert [message["content"][-1]["text"] for message in talk.messages()] == ["second?"]
     shown = [message["content"] for message in talk.shown(lambda _: "player")]
     assert shown == ["first?", f"*{sentences.LOST}*", "second?"]
+
+
+def answered(question, own=None):
+    return Turn(question, own, Answer("yes", finish_reason="stop"))
+
+
+def sounds(talk):
+    """The clips and questions that are sent, in order."""
+    parts = [part for message in talk.messages() if message["role"] == "user" for part in message["content"]]
+    return [part["text"] if part["type"] == "text" else part["input_audio"]["data"] for part in parts]
+
+
+def data(own):
+    return clip_part(own.wav)["input_audio"]["data"]
+
+
+def test_the_next_question_brings_the_clip_whose_own_question_had_no_answer():
+    failed = Turn("and this?", clip(0.2), note=sentences.LOST)
+    first = Conversation([replace(failed), Turn("again?")])
+    assert sounds(first) == [data(clip(0.2)), "again?"]
+    later = Conversation([answered("what?", clip(0.1)), failed, answered("this?"), Turn("how loud?")])
+    assert sounds(later) == [data(clip(0.1)), "what?", data(clip(0.2)), "this?", "how loud?"]
+
+
+def test_a_clip_is_sent_although_the_turn_that_brought_it_is_too_old():
+    talk = Conversation([answered("what?", clip()), *(answered(str(i)) for i in range(MOST_TURNS)), Turn("last?")])
+    assert sounds(talk) == [data(clip()), *map(str, range(MOST_TURNS)), "last?"]
+
+
+def test_of_earlier_turns_as_many_are_sent_as_a_request_may_have_clips():
+    talk = Conversation([answered(str(i), clip(i / 100)) for i in range(MOST_CLIPS + 3)])
+    talk.begin(Turn("last?"))
+    assert sounds(talk)[1::2] == [*map(str, range(3, MOST_CLIPS + 3))]
+    assert sounds(talk)[-1] == "last?"
+
+
+def test_of_earlier_turns_as_many_are_sent_as_a_request_may_have_bytes():
+    long = [Clip("a.wav", np.full(16_000 * 140, value, np.float32)) for value in (0.1, 0.2, 0.3)]
+    talk = Conversation([*(answered(str(i), each) for i, each in enumerate(long)), Turn("last?")])
+    assert sounds(talk) == [data(long[1]), "1", data(long[2]), "2", "last?"]
 
 
 def test_what_came_before_an_answer_broke_off_stays():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from ui.gate import MOST_BODY, Gate
 from ui.sessions import COOKIE, Session, Sessions
@@ -16,15 +18,36 @@ class Doubled:
     """A visitor and another one, in front of an application that answers everything."""
 
     def __init__(self, public: Path) -> None:
-        self.sessions = Sessions()
-        app = FastAPI()
+        self.sessions, self.public = Sessions(), public
+        self.app = app = FastAPI()
         app.add_api_route("/ui/gradio_api/upload", lambda: ["/tmp/g/1/mine.wav"], methods=["POST"])
         app.add_api_route("/{path:path}", self._said, methods=["GET", "POST"])
         app.add_middleware(Gate, prefix="/ui", sessions=self.sessions, public=[public])
         self.one, self.other, self.nobody = (TestClient(app, follow_redirects=False) for _ in range(3))
         for client in (self.one, self.other):
-            session = Session("coat_x", {"role": "member", "tenant": "speech"}, client=None)  # type: ignore[arg-type]
-            client.cookies.set(COOKIE, self.sessions.begin(session))
+            self.sign_in(client)
+
+    def sign_in(self, client: TestClient) -> None:
+        session = Session("coat_x", {"role": "member", "tenant": "speech"}, client=None)  # type: ignore[arg-type]
+        client.cookies.set(COOKIE, self.sessions.begin(session))
+
+    def named(self, client: TestClient, name: str) -> int:
+        """The status of a file for a visitor; the test client would decode and shorten *name* on its way."""
+        cookie = f"{COOKIE}={client.cookies[COOKIE]}".encode()
+        scope = {"type": "http", "method": "GET", "path": f"/ui/gradio_api/file={name}", "query_string": b""}
+        sent: list[Message] = []
+
+        async def ask() -> None:
+            await self.app({**scope, "headers": [(b"cookie", cookie)]}, receive, send)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        asyncio.run(ask())
+        return int(sent[0]["status"])
 
     async def _said(self, path: str, request: Request) -> dict[str, str]:
         return {"path": path, "body": (await request.body()).decode()}
@@ -32,7 +55,8 @@ class Doubled:
 
 @pytest.fixture
 def world(tmp_path):
-    return Doubled(tmp_path)
+    (tmp_path / "public").mkdir()
+    return Doubled(tmp_path / "public")
 
 
 def test_nobody_gets_past_the_door_without_a_session(world):
@@ -50,19 +74,32 @@ def test_a_file_belongs_to_the_visitor_who_uploaded_it(world):
     world.one.post("/ui/gradio_api/upload")
     assert world.one.get(path).status_code == 200
     assert world.other.get(path).status_code == 404
-    assert world.one.get(f"{path}/../theirs.wav").status_code == 404
+    assert world.named(world.one, "/tmp/g/1/mine.wav/../theirs.wav") == 404
 
 
-@pytest.mark.parametrize("spelling", ["%2Ftmp%2Fg%2F1%2Fmine.wav", "/tmp/g/1/./mine.wav", "/tmp/g/2/../1/mine.wav"])
-def test_no_spelling_of_a_path_opens_another_visitors_file(world, spelling):
+SPELLINGS = (
+    "%2Ftmp%2Fg%2F1%2Fmine.wav",
+    "/tmp/g/1/./mine.wav",
+    "/tmp/g/2/../1/mine.wav",
+    "{public}/a%2fb%2fc%2fd%2fe%2ff%2fg%2fh" + "/.." * 8 + "/tmp/g/1/mine.wav",
+    "http://elsewhere.example/../../{folder}/a.wav",
+    "{folder}/a.wav",
+)
+"""Names as Gradio is given them, in which something else may be read than what it opens."""
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_spelling_of_a_path_opens_another_visitors_file(world, monkeypatch, spelling):
+    monkeypatch.chdir(world.public.parent)
     world.one.post("/ui/gradio_api/upload")
-    assert world.other.get(f"/ui/gradio_api/file={spelling}").status_code == 404
+    name = spelling.format(public=world.public, folder=world.public.name)
+    assert world.named(world.other, name) == 404
 
 
-def test_examples_are_everybodys_and_what_lies_beside_them_is_not(world, tmp_path):
-    assert world.one.get(f"/ui/gradio_api/file={tmp_path}/a.wav").status_code == 200
-    assert world.one.get(f"/ui/gradio_api/file={tmp_path}/../secret.wav").status_code == 404
-    assert world.one.get(f"/ui/gradio_api/file={tmp_path}x/a.wav").status_code == 404
+def test_examples_are_everybodys_and_what_lies_beside_them_is_not(world):
+    assert world.named(world.one, f"{world.public}/a.wav") == 200
+    assert world.named(world.one, f"{world.public}/../secret.wav") == 404
+    assert world.named(world.one, f"{world.public}x/a.wav") == 404
 
 
 def test_a_tab_belongs_to_the_visitor_who_named_it_first(world):
@@ -100,10 +137,15 @@ def test_routes_that_the_page_does_not_use_are_closed(world, path):
 
 
 def test_signing_out_takes_files_and_tabs_along(world):
-    world.one.post("/ui/gradio_api/queue/join", json={"session_hash": "tab"})
+    path, tab = "/ui/gradio_api/file=/tmp/g/1/mine.wav", {"session_hash": "tab"}
+    world.one.post("/ui/gradio_api/upload")
+    world.one.post("/ui/gradio_api/queue/join", json=tab)
+    assert world.one.get(path).status_code == 200
     world.sessions.end(world.one.cookies[COOKIE])
-    assert world.one.get("/ui/config").status_code == 401
-    assert world.other.post("/ui/gradio_api/queue/join", json={"session_hash": "tab"}).status_code == 200
+    assert world.one.get("/ui/config").status_code == world.one.get(path).status_code == 401
+    assert world.other.post("/ui/gradio_api/queue/join", json=tab).status_code == 200
+    world.sign_in(world.one)
+    assert world.one.get(path).status_code == 404
 
 
 def test_nothing_may_be_loaded_from_elsewhere(world):

@@ -10,12 +10,11 @@ from anyio import to_thread
 
 from coat_ray.audio import AudioError
 from ui import sentences
-from ui.conversation import Turn
+from ui.conversation import Conversation, Turn
 from ui.examples import Example, examples
 from ui.models import AnswerError, Asked, Coming
 from ui.page import MODES, PREFIX, QUIET, Page, told, uploaded
 from ui.plots.timings import line
-from ui.sessions import Session
 from ui.sound import LIMITS, Clip
 
 WELCOME = (
@@ -115,27 +114,24 @@ class _Asking:
             yield *SAME, told(sentences.about_clip(error, LIMITS.max_seconds)), *SAME
             return
         known = conversation.clip
-        conversation.turns.append(Turn(text.strip(), None if heard and known and heard.id == known.id else heard))
-        async for update in self._answered(session, request.session_hash, model, mode):
+        conversation.begin(Turn(text.strip(), None if heard and known and heard.id == known.id else heard))
+        async for update in self._answered(request, conversation, model, mode):
             yield update
 
     async def again(self, request: gr.Request, model: str, mode: str) -> AsyncIterator[tuple[Any, ...]]:
         """Ask the last question once more."""
         session = self._page.session(request)
-        turns = session.conversation(request.session_hash).turns
-        if not turns:
+        conversation = session.conversation(request.session_hash)
+        if not conversation.turns:
             yield *SAME, told("There is nothing to ask again yet."), *SAME
             return
-        last = turns.pop()
-        turns.append(Turn(last.question, last.clip))
-        async for update in self._answered(session, request.session_hash, model, mode):
+        conversation.again()
+        async for update in self._answered(request, conversation, model, mode):
             yield update
 
     async def stop(self, request: gr.Request) -> None:
         """End the answer that comes; what came so far stays."""
-        turns = self._page.session(request).conversation(request.session_hash).turns
-        if turns:
-            turns[-1].stopped.set()
+        self._page.session(request).conversation(request.session_hash).stop()
 
     async def begin_anew(self, request: gr.Request) -> tuple[Any, ...]:
         """Forget the conversation of this tab."""
@@ -144,26 +140,30 @@ class _Asking:
         return [], "", "", *IDLE
 
     async def _answered(
-        self, session: Session, tab: str | None, model: str, mode: str
+        self, request: gr.Request, conversation: Conversation, model: str, mode: str
     ) -> AsyncIterator[tuple[Any, ...]]:
         """The conversation's last question, asked; what the panel shows each time there is more."""
-        conversation = session.conversation(tab)
-        turn, status = conversation.turns[-1], ""
+        session, turn, status = self._page.session(request), conversation.turns[-1], ""
+
+        def newest() -> bool:
+            """Whether the panel still shows this question; none has begun after it, and no other conversation."""
+            return session.conversation(request.session_hash) is conversation and conversation.turns[-1] is turn
+
         answers = self._page.models.ask(session.key, Asked(model, conversation.messages(), mode))
         coming = Coming(answers, turn.stopped)
         yield conversation.shown(player), "", "", *BUSY
         try:
             async for answer in coming.newest():
                 turn.answer = answer
-                yield conversation.shown(player), gr.skip(), gr.skip(), *BUSY
+                if newest():
+                    yield conversation.shown(player), gr.skip(), gr.skip(), *BUSY
             status = line(turn.answer)
         except AnswerError as error:
             turn.note = str(error)
         if turn.stopped.is_set():
             turn.note = sentences.STOPPED
-        if session.conversation(tab) is not conversation:
-            return  # another one has begun
-        yield conversation.shown(player), gr.skip(), status, *IDLE
+        if newest():
+            yield conversation.shown(player), gr.skip(), status, *IDLE
 
 
 def _taken(example: Example) -> Any:

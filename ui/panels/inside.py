@@ -96,7 +96,8 @@ async def _looked(page: Page, request: gr.Request, wanted: Wanted) -> tuple[Any,
     other = await page.models.whole(session.key, Asked(wanted.model, messages, "plain")) if wanted.without else None
     thinking, teachers = answer.coat.get("thinking", {}), answer.coat.get("teachers", {})
     tab = request.session_hash or ""
-    session.readings[tab] = _export(wanted, clip, answer, other)
+    if tab in session.tabs:
+        session.readings[tab] = _export(wanted, clip, answer, other)
     if not thinking:
         return _said(clip, answer, other, "", NO_BLOCK), gr.update(visible=False)
     drawn = await to_thread.run_sync(figure, clip, thinking, teachers)

@@ -51,7 +51,7 @@ def figure(clip: Clip, thinking: Views, teachers: Views) -> go.Figure:
     """Everything about one clip, from the waveform down."""
     rows = [
         _wave(clip),
-        *(row for role in _ordered(thinking) for row in _rows(role, thinking[role], teachers.get(role))),
+        *(row for role in ordered(thinking) for row in _rows(role, thinking[role], teachers.get(role))),
     ]
     return _drawn(rows, clip.seconds)
 
@@ -63,10 +63,6 @@ def name_of(role: str) -> str:
 
 def ordered(views: Views) -> list[str]:
     """Roles as they are drawn."""
-    return _ordered(views)
-
-
-def _ordered(views: Views) -> list[str]:
     known = list(TITLES)
     return sorted(views, key=lambda role: (known.index(role) if role in known else len(known), role))
 
