@@ -71,7 +71,7 @@ class World:
             revoke_key(session, self.keys[who].split("_")[1], actor=PLATFORM)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Two teams on a platform without Ray; the models are the embedded base and an adapter with all experts' heads."""
     folder = tmp_path_factory.mktemp("page")
@@ -94,9 +94,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, or a skipped test."""
+    """Chromium, or a skipped test. Its client runs an event loop on this thread, where no other one then can."""
     if CHROMIUM is None:
         pytest.skip(MISSING)
     with chromium() as found:

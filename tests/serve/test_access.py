@@ -40,9 +40,12 @@ ROUTES: dict[tuple[str, str], tuple[dict[str, Any] | bytes | None, dict[str, int
     ("GET", "/runs/{run_id}"): (None, READ),
     ("POST", "/runs/{run_id}/stop"): (None, STOP),
     ("GET", "/runs/{run_id}/metrics"): (None, READ),
+    ("GET", "/runs/{run_id}/arms"): (None, READ),
     ("GET", "/runs/{run_id}/logs"): (None, READ),
     ("POST", "/sweeps"): ({"config": SWEEP}, SUBMIT),
     ("GET", "/sweeps/{run_id}/report"): (None, READ),
+    ("GET", "/configs"): (None, LIST),
+    ("GET", "/configs/schema/{kind}"): (None, LIST),
     ("POST", "/leases"): ({"config": CONFIG}, SUBMIT),
     ("GET", "/leases/{run_id}"): (None, STOP),
     ("POST", "/leases/{run_id}/heartbeat"): (TOKEN, LOST),
@@ -77,8 +80,13 @@ CELLS = [
     for who, status in {**dict.fromkeys(NOBODY, 401), **statuses}.items()
 ]
 
+SHIPPED = "/configs"
+"""Begins the routes about what belongs to nobody: it ships."""
+
 NAMING = [
-    (method, path) for method, path in ROUTES if method != "PUT" and ("{" in path or ROUTES[method, path][0] == KEY)
+    (method, path)
+    for method, path in ROUTES
+    if method != "PUT" and not path.startswith(SHIPPED) and ("{" in path or ROUTES[method, path][0] == KEY)
 ]
 """Routes about one thing; PUT is not among them, because it makes a thing of the caller's own."""
 
@@ -103,7 +111,7 @@ def sent(body: dict[str, Any] | bytes | None) -> dict[str, Any]:
 
 def furnish(world: World, path: str) -> dict[str, str]:
     """What a path names, all of tenant speech: a run, and where they are asked for a corpus, a model, a share."""
-    names = {"run_id": world.submit(), "name": "speech", "key_id": world.ids["viewer"]}
+    names = {"run_id": world.submit(), "name": "speech", "key_id": world.ids["viewer"], "kind": "run"}
     if path.startswith("/sweeps"):
         names["run_id"] = world.swept()
     if path.startswith("/corpora"):
@@ -140,7 +148,7 @@ def test_a_caller_gets_what_its_key_allows(world: World, method: str, path: str,
             assert line.actor_key == world.ids[who]
     for key in filter(None, world.keys.values()):
         assert key not in answer.text or len(key) < 20
-    if who == "stranger" and "speech" not in f"{place}{body}":
+    if who == "stranger" and "speech" not in f"{place}{body}" and not path.startswith(SHIPPED):
         assert "speech" not in answer.text
 
 
