@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,6 +28,9 @@ REMEMBERED_ADAPTERS = 64
 What really is in memory is the engine's own decision, by bytes."""
 
 MEASURE_EVERY_S = 2.0
+
+GATHER_S = 0.03
+"""Pieces after the first are sent together for so long: each message costs time that the engine's thread could use."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,10 @@ class EngineReplica:
             yield [refusal]
             return
         try:
-            ended = False
-            while not ended:
-                come = [await events.get()]
-                while not events.empty():
-                    come.append(events.get_nowait())
-                ended = not isinstance(come[-1], Delta)
+            come: list[Event] = [await events.get()]  # the first piece waits for nothing
+            yield come
+            while isinstance(come[-1], Delta):
+                come = await _together(events)
                 yield come
         finally:
             handle.cancel()  # of no effect on one that has ended
@@ -99,3 +101,20 @@ class EngineReplica:
             stopped.set()
         if hasattr(self, "_engine"):
             self._engine.stop()
+
+
+async def _together(events: asyncio.Queue[Event]) -> list[Event]:
+    """What comes within a moment, or until the answer ends: text of one kind as one piece."""
+    come = [await events.get()]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GATHER_S):
+            while isinstance(come[-1], Delta):
+                come.append(await events.get())
+    joined: list[Event] = []
+    for event in come:
+        last = joined[-1] if joined else None
+        if isinstance(event, Delta) and isinstance(last, Delta) and event.reasoning == last.reasoning:
+            joined[-1] = Delta(last.text + event.text, last.reasoning)
+        else:
+            joined.append(event)
+    return joined
