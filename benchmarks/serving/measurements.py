@@ -20,6 +20,7 @@ REQUESTS, FEWEST = 4, 24
 """Requests for each that is asked at once; and at least so many."""
 
 LONG_TOKENS, OVERHEAD_REQUESTS = 64, 24
+"""Of answers in ``load`` and ``overhead``; and how many are timed in the latter."""
 CLIP_SECONDS, CLIPS_EACH = (1.0, 5.0, 10.0, 30.0), 8
 RATE_S, KILL_SECONDS, KILL_AT_S = 0.1, 40, 12
 
@@ -31,7 +32,7 @@ def load(folder: Path) -> list[Line]:
         first: dict[int, set[str]] = {}
         speeds: dict[int, float] = {}
         for at_once in CONCURRENCIES:
-            questions = [Asked(seed=i) for i in range(max(FEWEST, REQUESTS * at_once))]
+            questions = [Asked(seed=i, tokens=LONG_TOKENS) for i in range(max(FEWEST, REQUESTS * at_once))]
             said, seconds = made.ask_all(questions, at_once)
             speeds[at_once] = len(said) / seconds
             lines.append(_times(at_once, said, speeds[at_once]))
