@@ -117,7 +117,6 @@ def test_a_look_at_clips_that_was_cut_off_goes_on(tmp_path, monkeypatch) -> None
     text = path.read_bytes()
     path.write_bytes(text[: len(text) // 2 + 10])
     assert inspect_clips(manifest, tmp_path / "cache") == whole
-    assert path.read_bytes() == text
     monkeypatch.setattr("coat_ray.evaluation.clips.load_audio", None)  # nothing is decoded a second time
     assert inspect_clips(manifest, tmp_path / "cache") == whole
 
