@@ -22,6 +22,12 @@ REQUESTS, FEWEST = 4, 24
 LONG_TOKENS, OVERHEAD_REQUESTS = 64, 24
 """Of answers in ``load`` and ``overhead``; and how many are timed in the latter."""
 CLIP_SECONDS, CLIPS_EACH = (1.0, 5.0, 10.0, 30.0), 8
+SHORTEST_S = 2.4
+"""Shorter clips are filled up to it by the embedded base."""
+
+TEXT_POSITIONS = 29
+"""Positions of the embedded template and the question beside audio and block."""
+
 RATE_S, KILL_SECONDS, KILL_AT_S = 0.1, 40, 12
 
 
@@ -114,7 +120,7 @@ def _modes(made: World, seconds: float) -> list[Line]:
     ttft = {mode: _at([one.timings["ttft"] for one in said], 50) for mode, said in each.items()}
     total = {mode: _at([one.timings["total"] for one in said], 50) for mode, said in each.items()}
     tokens = {mode: {one.timings["tokens"] for one in said} for mode, said in each.items()}
-    audio = made_positions(seconds)
+    audio = audio_positions(seconds)
     text = TEXT_POSITIONS
     bound = f"bound {(2 * audio + text + 2) / (audio + text):.2f}"
     same = "equal" if tokens["plain"] == tokens["block"] else f"{tokens['plain']} and {tokens['block']}"
@@ -159,14 +165,9 @@ def _steadily(made: World) -> list[Said]:
         return [one.result() for one in asked]
 
 
-def made_positions(seconds: float) -> int:
+def audio_positions(seconds: float) -> int:
     """Audio tokens of a clip on the embedded base: 25 a second, of 2.4 s at least."""
     return round(25 * max(seconds, SHORTEST_S))
-
-
-SHORTEST_S = 2.4
-TEXT_POSITIONS = 29
-"""Positions of the embedded template and the question beside audio and block."""
 
 
 def _at(values: Iterable[float], percent: int) -> float:

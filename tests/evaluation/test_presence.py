@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from coat_ray.audio import AudioError
+from coat_ray.audio import AudioError, load_audio
 from coat_ray.corpus.manifest import Manifest, Message, Row
 from coat_ray.evaluation.answers import AudioNotHeardError, EvaluationError, Said, ask, read_answers
 from coat_ray.evaluation.benchmarks import PUBLIC
@@ -116,7 +116,12 @@ def test_a_look_at_clips_that_was_cut_off_goes_on(tmp_path, monkeypatch) -> None
     (path,) = (tmp_path / "cache").iterdir()
     text = path.read_bytes()
     path.write_bytes(text[: len(text) // 2 + 10])
+    decoded: list[object] = []
+    monkeypatch.setattr(
+        "coat_ray.evaluation.clips.load_audio", lambda *args: decoded.append(args[0]) or load_audio(*args)
+    )
     assert inspect_clips(manifest, tmp_path / "cache") == whole
+    assert len(decoded) == 2  # of four, two were known whole
     monkeypatch.setattr("coat_ray.evaluation.clips.load_audio", None)  # nothing is decoded a second time
     assert inspect_clips(manifest, tmp_path / "cache") == whole
 
