@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,7 +18,11 @@ from benchmarks.sides import one_worker, run_config
 from benchmarks.student import SIZES, make_rows, make_student
 from coat_ray.model.batch import Batch
 from coat_ray.model.coat import CoatModel, Teacher
+from coat_ray.model.devices import wait_for
 from coat_ray.model.losses import FocalSettings
+
+if TYPE_CHECKING:
+    from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone
 
 PEAK_BF16 = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16 FLOPs a second by what the device's name holds (NVIDIA's data sheets, SXM; without sparsity)."""
@@ -61,34 +66,46 @@ def trained(folder: Path, name: str, device_name: str, rows: int, steps: int) ->
         engine.set_learning_rates(1.0, stage.active)
         taken = []
         for _ in range(WARMUP + steps):
-            _wait_for(device)
+            wait_for(device)
             start = time.perf_counter()
             train_step(engine, [batch], stage, stage.active)
-            _wait_for(device)
+            wait_for(device)
             taken.append(time.perf_counter() - start)
         engine.close()
     memory = torch.cuda.max_memory_allocated() if cuda else 0
     return statistics.median(taken[WARMUP:]), flops, _peak(device), memory
 
 
-def random_model(name: str, device: torch.device) -> CoatModel:
-    """A CoatModel of a named size in bfloat16, made on the device, that computes its layers again in the backward."""
-    from coat_ray.config import LoraSection, ProjectorConfig  # noqa: PLC0415
+def random_backbone(name: str, device: torch.device) -> Qwen2AudioBackbone:
+    """A base of a named size in bfloat16 with random weights, the same at each call, made on the device."""
     from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone  # noqa: PLC0415
 
+    with _made_on(device):
+        return Qwen2AudioBackbone(*make_student(SIZES[name]))
+
+
+def random_model(name: str, device: torch.device) -> CoatModel:
+    """A CoatModel on ``random_backbone`` that computes its layers again in the backward."""
+    from coat_ray.config import LoraSection, ProjectorConfig  # noqa: PLC0415
+
+    backbone = random_backbone(name, device)
+    with _made_on(device):
+        teachers = {"recon": Teacher(backbone.hidden_size, "mse")}
+        parts = LoraSection(), ProjectorConfig(num_heads=2), teachers, FocalSettings()
+        model = CoatModel(backbone, *parts, block=True)
+    model.checkpoint_activations()
+    return model
+
+
+@contextmanager
+def _made_on(device: torch.device) -> Iterator[None]:
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
         with device:
-            hf, processor = make_student(SIZES[name])
-            backbone = Qwen2AudioBackbone(hf, processor)
-            teachers = {"recon": Teacher(backbone.hidden_size, "mse")}
-            parts = LoraSection(), ProjectorConfig(num_heads=2), teachers, FocalSettings()
-            model = CoatModel(backbone, *parts, block=True)
+            yield
     finally:
         torch.set_default_dtype(before)
-    model.checkpoint_activations()
-    return model
 
 
 def model_flops(model: CoatModel, batch: Batch) -> float:
@@ -118,11 +135,6 @@ def model_flops(model: CoatModel, batch: Batch) -> float:
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _peak(device: torch.device) -> float | None:

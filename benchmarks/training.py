@@ -1,8 +1,9 @@
-"""How well training uses a machine: ``python -m benchmarks.training [--only NAME …] [--device cuda] [--size tiny]``.
+"""How well training uses a machine, and the published size a GPU.
 
-Every figure is a ratio of measurements of this one run (but for ``gpu``, which states samples/s and MFU). Each measured
-side runs in a process of its own with one thread; first steps are left out, and times are medians over steps. The files
-behind ``MEASUREMENTS`` say what is compared and how.
+``python -m benchmarks.training [--only NAME …] [--device cuda] [--size tiny]``. Every figure is a ratio of measurements
+of this one run; ``gpu`` also states samples/s and MFU, ``answers`` milliseconds. Each measured side runs in a process
+of its own with one thread; first steps are left out, and times are medians over steps. The files behind
+``MEASUREMENTS`` say what is compared and how.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from benchmarks.block import block
 from benchmarks.effort import EFFORTS, Options
 from benchmarks.full_size import gpu
+from benchmarks.full_size_answers import answers
 from benchmarks.loop import overhead, scaling
 from benchmarks.measure import Line, show
 from benchmarks.trainer import trainer
@@ -25,6 +27,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Options], list[Line]]] = {
     "overhead": overhead,
     "scaling": scaling,
     "gpu": gpu,
+    "answers": answers,
 }
 
 
@@ -32,7 +35,7 @@ def main() -> None:
     """Run the chosen measurements and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=list(MEASUREMENTS), default=list(MEASUREMENTS))
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where gpu runs; the rest is on CPUs")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of gpu and answers")
     parser.add_argument("--size", choices=list(EFFORTS), default="full", help="tiny: to see that it runs, not how fast")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # for every process that starts from here

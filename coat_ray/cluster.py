@@ -6,11 +6,19 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from coat_ray.storage import home
+
+if TYPE_CHECKING:
+    import torch
+
+    from coat_ray.config import ResourcesConfig
+
+T = TypeVar("T")
 
 MIN_LOGICAL_CPUS = 6
 """Ray Data pools and Train workers wait for each other with fewer, whatever the machine has."""
@@ -81,3 +89,28 @@ def connect(num_cpus: int | None = None, *, dashboard: bool = False) -> Iterator
         yield
     finally:
         ray.shutdown()
+
+
+def as_one_worker(resources: ResourcesConfig, work: Callable[[torch.device], T]) -> T:
+    """Let a model answer with what one of its run's training workers had.
+
+    Args:
+        resources: of the run.
+        work: gets the device; here and on the CPU if the run asks for no GPU, else in a process of the cluster.
+    """
+    from coat_ray.model.devices import device_of  # noqa: PLC0415 - torch is heavy
+
+    device = device_of(resources.gpus_per_worker)
+    if not resources.gpus_per_worker:
+        return work(device)
+    with connect():
+        import ray  # noqa: PLC0415 - see connect
+
+        remote = ray.remote(
+            num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, scheduling_strategy="DEFAULT"
+        )
+
+        def ask() -> T:
+            return work(device)
+
+        return ray.get(remote(ask).remote())

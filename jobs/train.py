@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from coat_ray.cluster import connect
+from coat_ray.cluster import as_one_worker, connect
 from coat_ray.config import RunConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
@@ -115,7 +116,8 @@ def _compare(config: RunConfig, storage: Storage, results: list[RunResult], cons
     from coat_ray.evaluation.comparison import compare_arms  # noqa: PLC0415 - heavy, and not needed to refuse a config
     from coat_ray.evaluation.report import write_report  # noqa: PLC0415
 
-    tables = compare_arms(config, dict(zip(config.arms, (r.model for r in results), strict=True)), storage)
+    models: dict[str, str] = dict(zip(config.arms, (r.model for r in results), strict=True))
+    tables = as_one_worker(config.resources, partial(compare_arms, config, models, storage))
     for table in tables.values():
         console.print(table.to_rich())
     markdown, _ = write_report(results[-1].folder, tables)

@@ -12,9 +12,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from coat_ray.cluster import as_one_worker
 from coat_ray.config import RunConfig
 from coat_ray.config.sweep import MACHINE, SCORE
 from coat_ray.corpus.builtin import corpus_folder
@@ -31,6 +33,9 @@ from coat_ray.storage import Storage, atomic_write
 from coat_ray.training.errors import TrainingStoppedError, TrainingYieldedError
 from coat_ray.training.run import RunResult, train_arm
 from sweeps.results import TrialResult, TrialState
+
+if TYPE_CHECKING:
+    import torch
 
 Tell = Callable[[int, float], None]
 """(step, objective) at each rung."""
@@ -163,7 +168,9 @@ def _next_rung(trial: Trial, setting: Setting, notes: _Notes, step: int) -> tupl
                 if trial.train:
                     reached = _train(trial, setting, step, leave)
                     notes.begin(reached)
-                return reached, _asked(trial, reached, setting.storage, notes.folder / f"answers-{step}.jsonl")
+                answers = notes.folder / f"answers-{step}.jsonl"
+                ask = partial(_asked, trial, reached, setting.storage, answers)
+                return reached, as_one_worker(trial.config.resources, ask)
         except TrainingYieldedError:
             continue
 
@@ -185,14 +192,16 @@ def _train(trial: Trial, setting: Setting, step: int, leave: threading.Event) ->
     )
 
 
-def _asked(trial: Trial, reached: RunResult | None, storage: Storage, answers: Path) -> Evaluation:
+def _asked(
+    trial: Trial, reached: RunResult | None, storage: Storage, answers: Path, device: torch.device
+) -> Evaluation:
     """Ask the split's questions of the adapter as it is, or of the base."""
     config = trial.config
     manifest = read_manifest(corpus_folder(config.corpus.name, storage) / f"{trial.split}.jsonl")
     if reached is None:
-        generator = Generator(load_backbone(config.backbone), block=False)
+        generator = Generator(load_backbone(config.backbone).to(device), block=False)
     else:
-        model = CoatModel.load(config.backbone, reached.adapter)
+        model = CoatModel.load(config.backbone, reached.adapter).to(device)
         generator = Generator(model.backbone, block=model.block)
     answerer = ModelAnswerer(generator, manifest.resolve)
     return evaluate(

@@ -22,6 +22,7 @@ from coat_ray.evaluation.pools import LoadedAnswerer, RayPool
 from coat_ray.evaluation.server import KEY as SERVER_KEY
 from coat_ray.evaluation.server import ServerAnswerer
 from coat_ray.evaluation.suite import Questions, Result, answer_questions, mark_answers, prepare
+from coat_ray.model.devices import device_of, usable_device
 from coat_ray.provenance import fingerprint
 from coat_ray.registry.models import BASE, ModelRegistry
 from coat_ray.storage import DEFAULT_TENANT, Storage
@@ -147,14 +148,13 @@ class _Loader:
     def __init__(self, model: str, campaign: Campaign, config: RunConfig, storage: Storage) -> None:
         self.model, self.server, self.treatment = model, campaign.server, campaign.treatment
         self.backbone, self.storage = config.backbone, storage
-        self.on_gpu = bool(campaign.actors and config.resources.gpus_per_worker)
+        self.device = device_of(config.resources.gpus_per_worker) if campaign.actors else usable_device()
         self._generator: Generator | None = None
 
     def __call__(self, manifest: Manifest) -> LoadedAnswerer:
         if self.server:
             return ServerAnswerer(ChatEndpoint(self.server, SERVER_KEY), self.model, manifest.resolve)
         if self._generator is None:
-            self._generator = open_generator(self.model, self.backbone, ModelRegistry(self.storage), self.treatment)
-            if self.on_gpu:
-                self._generator.backbone.to("cuda")
+            registry = ModelRegistry(self.storage)
+            self._generator = open_generator(self.model, self.backbone, registry, self.treatment, self.device)
         return ModelAnswerer(self._generator, manifest.resolve)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from coat_ray.config import RunConfig
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.evaluation.inside import disturbed_block, held_out_distillation
@@ -18,17 +20,19 @@ TARGETS = "targets/"
 """Prefix of the parents that are target datasets, in a model's lineage."""
 
 
-def compare_arms(config: RunConfig, models: Mapping[str, str], storage: Storage) -> dict[str, Table]:
+def compare_arms(
+    config: RunConfig, models: Mapping[str, str], storage: Storage, device: torch.device
+) -> dict[str, Table]:
     """Evaluate the base and each arm, record the scores with the models, and look inside the block.
 
     Args:
         config: the run.
         models: arm -> ``name@version``, in the order of training; each is compared with those before it.
         storage: corpus, targets, models, and where answers are kept: an interrupted comparison continues.
+        device: where the models run.
     """
     registry = ModelRegistry(storage)
-    opened = {BASE: open_model(BASE, config.backbone, registry)}
-    opened |= {arm: open_model(ref, config.backbone, registry) for arm, ref in models.items()}
+    opened = {name: open_model(ref, config.backbone, registry, device) for name, ref in {BASE: BASE, **models}.items()}
     evaluations = evaluate_models(list(opened), config, storage, open_model=lambda name: opened[name].generator())
     for evaluation in evaluations[1:]:
         record = registry.resolve(models[evaluation.model])

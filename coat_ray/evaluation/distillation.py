@@ -34,7 +34,8 @@ def distillation(model: CoatModel, batches: Sequence[Batch]) -> dict[str, Distil
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
     targets: dict[str, list[Tensor]] = {role: [] for role in roles}
-    for batch in batches:
+    device = model.backbone.lm_head.weight.device
+    for batch in (batch.to(device) for batch in batches):
         output = model.eval()(batch, roles)
         for role, terms in output.expert_sums.items():
             counts[role] = counts.get(role, 0) + output.num_positions[role]
@@ -79,7 +80,8 @@ def _mse_focal(z_PE: Tensor, head: FrozenHead | None, focal: FocalSettings) -> d
     assert head is not None
     teacher_PC = head(z_PE[None])[0].sigmoid()
     losses = [
-        focal_bce(logit.expand_as(teacher_PC), teacher_PC, focal.alpha, focal.gamma).mean(0) for logit in LOGIT_GRID
+        focal_bce(logit.expand_as(teacher_PC), teacher_PC, focal.alpha, focal.gamma).mean(0)
+        for logit in LOGIT_GRID.to(teacher_PC)
     ]
     lowest_C = torch.stack(losses).min(0).values
     return {**_mse(z_PE, None, focal), "focal": focal.weight * float(lowest_C.mean())}

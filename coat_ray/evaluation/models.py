@@ -20,6 +20,8 @@ from coat_ray.registry.models import BASE, ModelRegistry
 from coat_ray.storage import DEFAULT_TENANT, Storage
 
 if TYPE_CHECKING:
+    import torch
+
     from coat_ray.model.generate import Generator
 
 SPLITS = ("train", "validation", "test")
@@ -73,13 +75,17 @@ def evaluate_models(
 
 
 def open_generator(
-    name: str, backbone: BackboneConfig, registry: ModelRegistry, treatment: str = "trained"
+    name: str,
+    backbone: BackboneConfig,
+    registry: ModelRegistry,
+    treatment: str = "trained",
+    device: torch.device | None = None,
 ) -> Generator:
-    """Load a model by name and answer with it, its block treated so."""
+    """Load a model by name, onto a device as ``open_model``, and answer with it, its block treated so."""
     from coat_ray.model.interventions import BlockTreatment  # noqa: PLC0415 - heavy, and not needed to refuse a name
     from coat_ray.model.opening import open_model  # noqa: PLC0415
 
-    return open_model(name, backbone, registry).generator(BlockTreatment(treatment))
+    return open_model(name, backbone, registry, device).generator(BlockTreatment(treatment))
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from coat_ray.inference.row import Row
 from coat_ray.inference.runner import Runner
 from coat_ray.model.backbones import load_backbone
 from coat_ray.model.backbones.base import Backbone, FrontEnd
+from coat_ray.model.devices import usable_device
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,11 @@ class Engine:
         self._thread.start()
 
     @classmethod
-    def open(cls, config: BackboneConfig, limits: EngineLimits = DEFAULT_LIMITS) -> Engine:
-        """Load the base that *config* names; raises as ``load_backbone``."""
-        return cls(load_backbone(config), config, limits)
+    def open(
+        cls, config: BackboneConfig, limits: EngineLimits = DEFAULT_LIMITS, device: torch.device | None = None
+    ) -> Engine:
+        """Load the base that *config* names on a device (None: ``usable_device``); raises as ``load_backbone``."""
+        return cls(load_backbone(config).to(device or usable_device()), config, limits)
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from torch import Tensor
 from coat_ray.inference.encoder_cache import ClipKey, EncoderCache
 from coat_ray.inference.row import Row
 from coat_ray.model.backbones.base import AudioFeatures, Backbone
+from coat_ray.model.devices import wait_for
 from coat_ray.model.generate import encode_clips
 
 
@@ -45,6 +46,7 @@ class Hearing:
                 z_audio = encode_clips(self._backbone, self._features(row, i))
                 self.cache.put(key, z_audio)
                 self.encoded += 1
+                wait_for(z_audio.device)
                 row.timings.encode = time.perf_counter() - start
             else:
                 self.hits += 1

@@ -26,6 +26,7 @@ from coat_ray.inference.requests import Request, Result
 from coat_ray.inference.row import Row
 from coat_ray.inference.sampling import next_tokens
 from coat_ray.model.backbones.base import Backbone
+from coat_ray.model.devices import wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Runner:
             z_audio = self.hearing.hear(group)
             start = time.perf_counter()
             batch, logits_BV = RunningBatch.prefill(self.backbone, self.pool.mixer, group, z_audio)
+            wait_for(logits_BV.device)
             for row in group:
                 row.timings.prefill = time.perf_counter() - start
             started = self._advance(batch, logits_BV)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from coat_ray.config import BackboneConfig
 from coat_ray.model.backbones import load_backbone
 from coat_ray.model.backbones.base import Backbone
 from coat_ray.model.coat import CoatModel
+from coat_ray.model.devices import usable_device
 from coat_ray.model.generate import Generator
 from coat_ray.model.interventions import BlockTreatment
 from coat_ray.registry.models import BASE, ModelRegistry
@@ -31,14 +34,23 @@ class OpenModel:
         return Generator(self.backbone, block=self.block, treatment=treatment)
 
 
-def open_model(name: str, backbone: BackboneConfig, registry: ModelRegistry) -> OpenModel:
+def open_model(
+    name: str, backbone: BackboneConfig, registry: ModelRegistry, device: torch.device | None = None
+) -> OpenModel:
     """Load ``base`` (the backbone as configured) or a registered model on the base that it was trained on.
+
+    Args:
+        name: ``base``, a model's name or alias, or ``name@version``.
+        backbone: what ``base`` is.
+        registry: where the models are.
+        device: where the model runs; None: ``usable_device``.
 
     Raises:
         ModelNotFound: a name that the registry does not know, with its nearest neighbours.
     """
+    device = device or usable_device()
     if name == BASE:
-        return OpenModel(name, load_backbone(backbone))
+        return OpenModel(name, load_backbone(backbone).to(device))
     record = registry.resolve(name)
-    model = CoatModel.load(BackboneConfig(**record.base), registry.adapter_folder(record))
+    model = CoatModel.load(BackboneConfig(**record.base), registry.adapter_folder(record)).to(device)
     return OpenModel(record.ref, model.backbone, model)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import ray
 from ray import serve as ray_serve
 
 from coat_ray.inference.engine import Engine
 from coat_ray.inference.handle import Event
 from coat_ray.inference.requests import Delta, Request
+from coat_ray.model.devices import device_of
 from coat_ray.storage import Storage
 from serve.hosting.metrics import EngineMetrics
 from serve.hosting.options import HostingOptions
@@ -45,7 +47,7 @@ class EngineReplica:
     """A base model in memory, and the adapters that are asked for."""
 
     def __init__(self, options: HostingOptions) -> None:
-        self._engine = Engine.open(options.backbone, options.engine)
+        self._engine = Engine.open(options.backbone, options.engine, device_of(len(ray.get_gpu_ids())))
         metrics = EngineMetrics(options.base)
         pins = Pins(self._engine, options.pinned, partial(alias_source, Storage.default()))
         pins.look()
