@@ -22,6 +22,8 @@ from coat_ray.model.batch import Batch, StepOutput
 from coat_ray.training.balance import BALANCE
 
 HEAD = "heads."
+MOST_AT_ONCE = 500_000_000
+"""Elements of gradients that workers send each other in one piece; DeepSpeed's default."""
 
 
 class Trainable(Protocol):
@@ -85,8 +87,10 @@ class Engine:
             ],
             betas=optim.betas,
         )
+        trained = sum(p.numel() for _, p in self.named_parameters())
+        settings = deepspeed_config(config, world, device, trained)
         self.deepspeed, *_ = deepspeed.initialize(
-            model=model, optimizer=adam, config=deepspeed_config(config, world, device), dist_init_required=False
+            model=model, optimizer=adam, config=settings, dist_init_required=False
         )
         self.adam, self.grad_clip, self.device = adam, optim.grad_clip, device
         self._create_moments()
@@ -170,14 +174,16 @@ class Engine:
             link()
 
 
-def deepspeed_config(config: RunConfig, world: int, device: torch.device) -> dict[str, Any]:
+def deepspeed_config(config: RunConfig, world: int, device: torch.device, trained: int) -> dict[str, Any]:
     """The DeepSpeed JSON for a run: ZeRO stage, precision, clipping. Batches come from the plan, not from DeepSpeed.
 
-    bfloat16 needs the float32 copy of the weights that only ZeRO keeps, so stage 0 becomes stage 1 there.
+    bfloat16 needs the float32 copy of the weights that only ZeRO keeps, so stage 0 becomes stage 1 there. Gradients are
+    sent in pieces of at most *trained* elements, which is all of them: a piece's buffer is filled to its size, and
+    DeepSpeed's own of 500 million elements is a gigabyte of a GPU for an adapter of a few million.
     """
     bf16 = config.backbone.dtype == "bfloat16"
     stage = max(config.deepspeed.zero_stage, 1 if bf16 else 0)
-    zero: dict[str, Any] = {"stage": stage}
+    zero: dict[str, Any] = {"stage": stage, "reduce_bucket_size": min(trained, MOST_AT_ONCE)}
     if device.type != "cpu":  # where there is no GPU, everything is in the memory of the CPU
         for wanted, what in (
             (config.deepspeed.offload_optimizer, "offload_optimizer"),
