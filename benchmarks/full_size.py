@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,37 +28,59 @@ if TYPE_CHECKING:
 PEAK_BF16 = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16 FLOPs a second by what the device's name holds (NVIDIA's data sheets, SXM; without sparsity)."""
 
-CLIP_SECONDS, WARMUP = 10.0, 2
+CLIP_SECONDS, WARMUP = 10.0, 3
 
 
-def gpu(folder: Path, options: Options) -> list[Line]:
-    """CoAT with the reconstruction loss on clips of 10 s. Never run on a GPU so far."""
-    effort = options.effort
-    name = effort.gpu_student
+@dataclass(frozen=True)
+class Variant:
+    """How a step is computed. *recomputed*: the decoder's layers again in the backward pass."""
+
+    rows: int
+    compiled: bool = False
+    recomputed: bool = False
+
+    def __str__(self) -> str:
+        """For a line of the table."""
+        how = ["layers compiled"] * self.compiled + ["layers computed again"] * self.recomputed
+        return f"{self.rows} clips of {CLIP_SECONDS:g} s{''.join(f', {part}' for part in how)}"
+
+
+def gpu(folder: Path, options: Options) -> Iterator[Line]:
+    """CoAT with the reconstruction loss on clips of 10 s."""
+    name, rows = options.effort.gpu_student, options.effort.gpu_rows
+    what = f"samples/s, MFU, peak GPU memory; {name}, bfloat16"
     if options.device == "cpu" and name != "tiny":
-        return [Line(f"samples/s and MFU, {name}, bfloat16", "not run: needs --device cuda", "-")]
-    seconds, flops, peak, memory = apart(
-        trained, folder / "gpu", name, options.device, effort.gpu_rows, effort.gpu_steps
-    )
-    used = f"{flops / seconds / peak:.1%}" if peak else f"unknown peak ({flops / seconds / 1e12:.3g} TFLOP/s)"
-    return [
-        Line(f"samples/s, {name}, clips of {CLIP_SECONDS:g} s, bfloat16", f"{effort.gpu_rows / seconds:.2f}", "-"),
-        Line(f"MFU, {name}, bfloat16", used, "-"),
-        Line(f"peak GPU memory, {name}", f"{memory / 2**30:.1f} GiB" if memory else "not on a GPU", "-"),
-    ]
+        yield Line(what, "not run: needs --device cuda", "-")
+        return
+    variants = [Variant(rows, recomputed=True)]
+    if options.device == "cuda":
+        variants = [Variant(rows, compiled=True), Variant(2 * rows, compiled=True), Variant(rows), *variants]
+    for number, variant in enumerate(variants):
+        seconds, flops, peak, memory = apart(
+            trained, folder / f"gpu{number}", name, options.device, variant, options.effort.gpu_steps
+        )
+        used = f"{flops / seconds / peak:.1%}" if peak else f"unknown peak ({flops / seconds / 1e12:.3g} TFLOP/s)"
+        held = f"{memory / 2**30:.1f} GiB" if memory else "not on a GPU"
+        yield Line(f"{what}; {variant}", f"{variant.rows / seconds:.2f}, {used}, {held}", "MFU >= 45 %")
 
 
-def trained(folder: Path, name: str, device_name: str, rows: int, steps: int) -> tuple[float, float, float | None, int]:
+def trained(
+    folder: Path, name: str, device_name: str, variant: Variant, steps: int
+) -> tuple[float, float, float | None, int]:
     """Median seconds of a step, its model FLOPs, the device's peak FLOPs a second if known, peak bytes allocated."""
     from coat_ray.corpus.manifest import read_manifest  # noqa: PLC0415 - only in the process that measures
     from coat_ray.training.batches import Collator  # noqa: PLC0415
     from coat_ray.training.engine import Engine  # noqa: PLC0415
     from coat_ray.training.step import train_step  # noqa: PLC0415
 
-    device, cuda = torch.device(device_name), device_name == "cuda"
+    device, cuda, rows = torch.device(device_name), device_name == "cuda", variant.rows
     make_rows(folder, [CLIP_SECONDS] * rows)
     with one_worker("nccl" if cuda else "gloo"):
         model = random_model(name, device)
+        if variant.recomputed:
+            model.checkpoint_activations()
+        if variant.compiled:
+            model.compile_layers()
         config = run_config(folder, recon=True, dtype="bfloat16", batch_rows=rows)
         collate = Collator(read_manifest(folder / "train.jsonl"), model.front, {}, block=True)
         batch, stage = collate([str(i) for i in range(rows)], ("recon",)), config.stages[0]
@@ -85,16 +108,14 @@ def random_backbone(name: str, device: torch.device) -> Qwen2AudioBackbone:
 
 
 def random_model(name: str, device: torch.device) -> CoatModel:
-    """A CoatModel on ``random_backbone`` that computes its layers again in the backward."""
+    """A CoatModel on ``random_backbone``, with a head for the reconstruction."""
     from coat_ray.config import LoraSection, ProjectorConfig  # noqa: PLC0415
 
     backbone = random_backbone(name, device)
     with _made_on(device):
         teachers = {"recon": Teacher(backbone.hidden_size, "mse")}
         parts = LoraSection(), ProjectorConfig(num_heads=2), teachers, FocalSettings()
-        model = CoatModel(backbone, *parts, block=True)
-    model.checkpoint_activations()
-    return model
+        return CoatModel(backbone, *parts, block=True)
 
 
 @contextmanager

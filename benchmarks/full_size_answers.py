@@ -15,7 +15,7 @@ from benchmarks.measure import Line, apart
 from benchmarks.student import make_rows
 from coat_ray.evaluation import latency, latency_report
 
-SEEDS, CLIPS, ANSWER, REASONING = 2, 2, 32, 64
+SEEDS, CLIPS, ANSWER, REASONING = 2, 1, 16, 32
 """Clips of each length under each seed; tokens of every answer, and of the reasoning before it in text."""
 
 

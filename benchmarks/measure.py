@@ -29,7 +29,7 @@ class Line:
 
 
 def show(
-    title: str, names: Iterable[str], measurements: Mapping[str, Callable[..., list[Line]]], *arguments: Any
+    title: str, names: Iterable[str], measurements: Mapping[str, Callable[..., Iterable[Line]]], *arguments: Any
 ) -> None:
     """Run measurements (folder, *arguments) in a folder that goes away; print each line as it comes, then a table."""
     console, table = Console(), Table("measurement", "figure", "wanted", title=title)

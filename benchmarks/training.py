@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.block import block
@@ -21,7 +21,7 @@ from benchmarks.loop import overhead, scaling
 from benchmarks.measure import Line, show
 from benchmarks.trainer import trainer
 
-MEASUREMENTS: dict[str, Callable[[Path, Options], list[Line]]] = {
+MEASUREMENTS: dict[str, Callable[[Path, Options], Iterable[Line]]] = {
     "trainer": trainer,
     "block": block,
     "overhead": overhead,

@@ -81,6 +81,7 @@ class TrainingConfig(Section):
         None, ge=1, description="positions that a worker computes at once; the gradients of several parts add up"
     )
     activation_checkpointing: bool = Field(False, description="compute the decoder twice and keep less in between")
+    compile_layers: bool = Field(False, description="torch.compile for the decoder's layers; pays on GPUs")
     skip_nonfinite: int = Field(
         0, ge=0, description="parts of batches with a NaN or infinite loss that may be left out before training stops"
     )

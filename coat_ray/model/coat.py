@@ -164,6 +164,10 @@ class CoatModel(nn.Module):
         """Train with less memory and the same result; see ``Backbone.checkpoint_activations``."""
         self.backbone.checkpoint_activations()
 
+    def compile_layers(self) -> None:
+        """Train faster on a GPU; see ``Backbone.compile_layers``."""
+        self.backbone.compile_layers()
+
     def trainable_parameters(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Trainable parameters by group: ``lora``, ``tokens`` (the block's rows) and ``heads``."""
         groups: dict[str, list[tuple[str, nn.Parameter]]] = {"lora": [], "tokens": [], "heads": []}

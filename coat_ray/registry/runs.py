@@ -28,7 +28,10 @@ NOT_IDENTITY = frozenset({"resources", "arms", "name", "evaluation", "tracking",
 """Sections that may change without making it another run."""
 
 NOT_IDENTITY_IN_TRAINING = frozenset(
-    {"micro_tokens", "activation_checkpointing", "skip_nonfinite", "checkpoint_every", "snapshot_every", "log_every"}
+    {
+        *("micro_tokens", "activation_checkpointing", "compile_layers"),
+        *("skip_nonfinite", "checkpoint_every", "snapshot_every", "log_every"),
+    }
 )
 """How training is carried out. Results are the same, to rounding where sums are taken in another order; with dropout,
 micro_tokens and the number of workers also decide what is dropped."""

@@ -137,6 +137,8 @@ def build_coat(task: WorkerTask) -> Parts:
     model = CoatModel.create(config, block=block, specs=specs)
     if config.training.activation_checkpointing:
         model.checkpoint_activations()
+    if config.training.compile_layers:
+        model.compile_layers()
     collate = Collator(
         manifest,
         model.front,

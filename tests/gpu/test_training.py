@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,16 +64,23 @@ def losses(root: Path, device: torch.device = GPU, **changes: Any) -> list[float
     return [line["loss"] for line in lines]
 
 
-def losses_on_cpu(root: Path) -> list[float]:
-    """The same in a process that knows no GPU: DeepSpeed decides once which accelerator there is."""
-    join("gloo")
-    return losses(root, torch.device("cpu"))
-
-
 def test_losses_are_those_of_the_cpu(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        on_cpu = pool.apply(losses_on_cpu, (tmp_path / "cpu",))
+    """The CPU's in a process that knows no GPU: DeepSpeed decides once, when it is imported, where it computes."""
+    program = (
+        "import sys, json, torch; from pathlib import Path; from tests.gpu import test_training as t; t.join('gloo'); "
+        "print(json.dumps(t.losses(Path(sys.argv[1]), torch.device('cpu'))))"
+    )
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", program, str(tmp_path / "cpu")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    on_cpu = json.loads(done.stdout.splitlines()[-1])
     assert losses(tmp_path / "gpu") == pytest.approx(on_cpu, rel=1e-2)  # the convolutions of a GPU round to TF32
+
+
+def test_compiled_layers_give_the_same_losses(tmp_path: Path) -> None:
+    training = {**SHORT["training"], "compile_layers": True}  # type: ignore[dict-item]
+    plain = losses(tmp_path / "plain")
+    assert losses(tmp_path / "compiled", training=training) == pytest.approx(plain, rel=1e-3)
 
 
 def test_zero_stages_and_offload_give_the_same_losses(tmp_path: Path) -> None:
