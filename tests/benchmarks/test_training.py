@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 import torch
 
-from benchmarks import block, full_size, loop, trainer
+from benchmarks import block, full_size, full_size_answers, loop, trainer
 from benchmarks.effort import FULL, TINY, Options
 from benchmarks.measure import Line, apart
 from benchmarks.student import SIZES, make_rows, saved_student
@@ -30,9 +30,9 @@ def here(function: Callable[..., Any], *arguments: Any) -> Any:
 def measured(folder: Path) -> dict[str, list[Line]]:
     """Lines of all measurements that need no Ray, in one process, because starting one takes the time."""
     os.environ["COAT_HOME"] = str(folder / "home")
-    for module in (trainer, block, loop, full_size):
+    for module in (trainer, block, loop, full_size, full_size_answers):
         module.apart = here
-    return {name: measure(folder, OPTIONS) for name, measure in MEASUREMENTS.items() if name != "scaling"}
+    return {name: list(measure(folder, OPTIONS)) for name, measure in MEASUREMENTS.items() if name != "scaling"}
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,19 @@ def test_two_workers_are_compared_with_one(ray_cluster: str, tmp_path: Path, coa
 
 
 def test_the_full_size_measurement_runs_to_its_end_on_a_small_model(lines: dict[str, list[Line]]) -> None:
-    samples, used, memory = lines["gpu"]
-    assert number(samples.value) > 0
-    assert used.value.startswith("unknown peak")
-    assert memory.value == "not on a GPU"
+    (line,) = lines["gpu"]
+    samples, used, memory = line.value.split(", ")
+    assert float(samples) > 0
+    assert used.startswith("unknown peak")
+    assert memory == "not on a GPU"
+
+
+def test_answers_at_full_size_are_measured_on_a_small_model(lines: dict[str, list[Line]]) -> None:
+    first, whole, *others = lines["answers"]
+    assert len(others) == 2 * (len(TINY.block_seconds) - 1)
+    assert number(first.value) > 0
+    assert first.wanted.startswith("bound 1.")
+    assert number(whole.value) > 1, "reasoning in text takes longer than a block"
 
 
 def test_the_full_size_is_not_run_without_a_gpu(tmp_path: Path) -> None:
