@@ -106,6 +106,7 @@ class Request:
         tenant: whose cached clips may be used.
         thinking_columns: also read the block with the experts' heads, in at most so many columns; 0: do not.
         features: also give what the heads predict, for who compares it with the experts themselves.
+        stream: tell pieces of the answer as they come; else only the result.
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -116,6 +117,7 @@ class Request:
     tenant: str = DEFAULT_TENANT
     thinking_columns: int = 0
     features: bool = False
+    stream: bool = True
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Row:
         return token == self._end and not self.request.sampling.ignore_end
 
     def _tell(self, text: str, *, reasoning: bool = False) -> None:
-        if text:
+        if text and self.request.stream:
             self.handle.emit(Delta(text, reasoning))
 
     def result(

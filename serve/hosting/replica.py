@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from coat_ray.inference.handle import Event
 from coat_ray.inference.requests import Delta, Request
 from coat_ray.model.devices import device_of
 from coat_ray.storage import Storage
+from serve.hosting.gathering import Gathering
 from serve.hosting.metrics import EngineMetrics
 from serve.hosting.options import HostingOptions
 from serve.hosting.pins import LOOK_EVERY_S, Pins, alias_source
@@ -32,7 +32,7 @@ What really is in memory is the engine's own decision, by bytes."""
 MEASURE_EVERY_S = 2.0
 
 GATHER_S = 0.03
-"""Pieces after the first are sent together for so long: each message costs time that the engine's thread could use."""
+"""Pieces after the first are sent together for so long; see ``gathering``."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,18 @@ class EngineReplica:
         """The events of one request in order; the last one is a result, or the reason that there is none."""
         if request.adapter is not None:
             await self._remembered(request.adapter.key)
-        loop, events = asyncio.get_running_loop(), asyncio.Queue[Event]()
-
-        def told(event: Event) -> None:
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
+        events = Gathering(GATHER_S)
         try:
-            handle = await asyncio.to_thread(self._engine.submit, request, told)
+            handle = await asyncio.to_thread(self._engine.submit, request, events.put)
         except Exception as refusal:  # noqa: BLE001 - it is told to whoever asked, as any event
             yield [refusal]
             return
         try:
-            come: list[Event] = [await events.get()]  # the first piece waits for nothing
-            yield come
-            while isinstance(come[-1], Delta):
-                come = await _together(events)
+            while True:
+                come = await events.take()
                 yield come
+                if not isinstance(come[-1], Delta):
+                    return
         finally:
             handle.cancel()  # of no effect on one that has ended
 
@@ -103,20 +99,3 @@ class EngineReplica:
             stopped.set()
         if hasattr(self, "_engine"):
             self._engine.stop()
-
-
-async def _together(events: asyncio.Queue[Event]) -> list[Event]:
-    """What comes within a moment, or until the answer ends: text of one kind as one piece."""
-    come = [await events.get()]
-    with suppress(TimeoutError):
-        async with asyncio.timeout(GATHER_S):
-            while isinstance(come[-1], Delta):
-                come.append(await events.get())
-    joined: list[Event] = []
-    for event in come:
-        last = joined[-1] if joined else None
-        if isinstance(event, Delta) and isinstance(last, Delta) and event.reasoning == last.reasoning:
-            joined[-1] = Delta(last.text + event.text, last.reasoning)
-        else:
-            joined.append(event)
-    return joined

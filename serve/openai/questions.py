@@ -72,6 +72,7 @@ def chat_question(serving: Serving, asking: Caller, read: Asked, fetched: Mappin
         asking.principal.tenant or OWNER,
         extension.columns,
         features=extension.teachers,
+        stream=bool(asked.stream),
     )
     return Question(request, clips, model.id)
 

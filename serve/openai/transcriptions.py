@@ -102,6 +102,7 @@ def _begun(serving: Serving, asking: Caller, fields: Form, data: bytes, answerin
         source_of(serving, model),
         sampling=sampling,
         tenant=asking.principal.tenant or OWNER,
+        stream=False,
     )
     answering.begin(serving, request)
     return Question(request, [clip], model.id)

@@ -146,3 +146,10 @@ def test_requests_beyond_the_cache_wait_until_there_is_room(open_engine, shelf):
     handles = [engine.submit(ask(shelf.sources[0], 0, max_tokens=4)) for _ in range(5)]
     assert [list(handle.result(120).tokens) for handle in handles] == [shelf.alone(0, 0)[:4]] * 5
     assert steps.most_rows == 2
+
+
+def test_who_wants_no_stream_is_told_the_result_alone(engine, shelf):
+    told = []
+    result = engine.submit(ask(shelf.sources[7], 1, max_tokens=MAX_TOKENS, stream=False), told.append).result(120)
+    assert told == [result]
+    assert list(result.tokens) == shelf.alone(7, 1)
