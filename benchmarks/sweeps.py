@@ -74,7 +74,7 @@ class Sweep:
             "resources": {"concurrency": 2},
         }
         if self.stopping:
-            config["stopping"] = {"kind": "asha", "rungs": [0.25, 0.5], "reduction": 3}
+            config["stopping"] = {"kind": "asha", "rungs": [0.25, 0.5], "reduction": 4}
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "sweep.yaml"
         path.write_text(json.dumps(config))

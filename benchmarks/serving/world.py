@@ -36,6 +36,7 @@ class Asked:
     seconds: float = 1.0
     tokens: int = 24
     mode: str = "block"
+    stream: bool = True
 
 
 @dataclass
@@ -59,19 +60,23 @@ class World:
     clients: dict[str, openai.OpenAI]
 
     def ask(self, asked: Asked) -> Said:
-        """One streamed question, without a second try."""
+        """One question, without a second try."""
         team = asked.model.partition(":")[2].partition("/")[0] or TEAMS[0]
+        question: Any = {
+            "model": asked.model,
+            "messages": about(noise(asked.seed, asked.seconds)),
+            "max_tokens": asked.tokens,
+            "stream": asked.stream,
+            "extra_body": {"coat": {"mode": asked.mode, "timings": True}},
+        }
         said, began = Said(), time.perf_counter()
         try:
-            stream = self.clients[team].chat.completions.create(
-                model=asked.model,
-                messages=about(noise(asked.seed, asked.seconds)),  # type: ignore[arg-type]
-                max_tokens=asked.tokens,
-                stream=True,
-                extra_body={"coat": {"mode": asked.mode, "timings": True}},
-            )
-            for chunk in stream:
-                self._take(chunk, said, began)
+            answer = self.clients[team].chat.completions.create(**question)
+            if asked.stream:
+                for chunk in answer:
+                    self._take(chunk, said, began)
+            else:
+                said.text, said.timings, said.complete = answer.choices[0].message.content, answer.coat["timings"], True
         except openai.OpenAIError as problem:
             said.problem = f"{type(problem).__name__}: {problem}"
         said.total = time.perf_counter() - began
