@@ -135,13 +135,6 @@ def ask(
     return [by_id[row.id] for row in rows]
 
 
-def read_answers(path: Path) -> list[Answer]:
-    """All answers of a file, in the order in which they were given."""
-    with path.open(encoding="utf-8") as lines:
-        next(lines)
-        return [Answer(**json.loads(line)) for line in lines]
-
-
 def question_of(row: Row) -> str:
     """What the user asks, without the reference answer."""
     return "\n".join(message.content for message in row.prompt if message.role == "user")

@@ -1,12 +1,15 @@
-"""Figures as PNGs in memory, drawn by matplotlib (the extra ``draw``)."""
+"""Figures as PNGs, in memory or in a file, drawn by matplotlib (the extra ``draw``)."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coat_ray.evaluation.page import Picture
+from coat_ray.experts.drawing import INSTALL, DrawingError
+from coat_ray.storage import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,21 +24,39 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def new_figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches, with panels side by side; no window, no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415
+def blank_figure(width: float, height: float) -> Figure:
+    """An empty figure of that many inches; no window, no global state.
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    Raises:
+        DrawingError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise DrawingError(INSTALL) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def new_figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of that many inches with panels side by side; raises as ``blank_figure``."""
+    figure = blank_figure(width, height)
     return figure, [*figure.subplots(1, panels, squeeze=False)[0]]
 
 
 def picture(name: str, title: str, alt: str, figure: Figure) -> Picture:
     """The figure as a PNG."""
+    return Picture(name, title, alt, _png(figure))
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Write a figure as PNG; readers never see half of it."""
+    atomic_write(out, _png(figure))
+
+
+def _png(figure: Figure) -> bytes:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=DPI)
-    return Picture(name, title, alt, image.getvalue())
+    return image.getvalue()
 
 
 def plain(text: str, longest: int = LONGEST_LABEL) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from coat_ray.evaluation.figures import blank_figure, save_figure
 from coat_ray.evaluation.latency import (
     BLOCK_OFF,
     COAT,
@@ -21,7 +22,6 @@ from coat_ray.evaluation.latency import (
     point_label,
     range_label,
 )
-from coat_ray.evaluation.pictures import new_figure, save_figure
 from coat_ray.evaluation.report import Table
 
 QUANTITIES = ("ttft", "decode", "tokens", "total")
@@ -87,7 +87,7 @@ def plot(measurements: Sequence[Measurement], plan: LatencyPlan, out: Path) -> N
     Raises:
         DrawingError: matplotlib is not installed.
     """
-    figure = new_figure(10, 4)
+    figure = blank_figure(10, 4)
     for ax, quantity, title in zip(
         figure.subplots(1, 2), ("ttft", "total"), ("time to first token", "total time"), strict=True
     ):

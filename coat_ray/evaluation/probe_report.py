@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coat_ray.evaluation.pictures import new_figure, save_figure
+from coat_ray.evaluation.figures import blank_figure, save_figure
 from coat_ray.evaluation.probes import Accuracy, Association, ProbeScore
 from coat_ray.evaluation.report import Table
 
@@ -95,7 +95,7 @@ def plot(points: Sequence[CurvePoint], rows: Sequence[ProbeRow], out: Path) -> N
         DrawingError: matplotlib is not installed.
     """
     targets = list(dict.fromkeys(p.target for p in points))
-    figure = new_figure(4.2 * len(targets), 3.6)
+    figure = blank_figure(4.2 * len(targets), 3.6)
     drawn = {p.model for p in points}
     for ax, target in zip(figure.subplots(1, len(targets), sharey=True, squeeze=False)[0], targets, strict=True):
         inside = [p for p in points if p.target == target]

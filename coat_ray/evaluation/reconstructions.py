@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from coat_ray.audio import load_audio
 from coat_ray.config import RECON, BackboneConfig
 from coat_ray.evaluation.answers import EvaluationError
-from coat_ray.evaluation.pictures import new_figure, save_figure
+from coat_ray.evaluation.figures import blank_figure, save_figure
 from coat_ray.inference.engine import Engine
-from coat_ray.inference.mel_map import log_mel
 from coat_ray.inference.requests import AdapterSource, Request
-from coat_ray.inference.views import BY_CLASS, Readers
+from coat_ray.inference.teachers import beside_teachers
+from coat_ray.inference.views import BY_CLASS
 from coat_ray.model.backbones.base import AUDIO_MARK
 from coat_ray.targets.listening import Listener
 
@@ -81,18 +80,8 @@ def look_inside(base: BackboneConfig, source: AdapterSource, clip: Path, *, ques
         result = engine.submit(asked).result()
     if not result.features:
         raise EvaluationError(f"{source.key} has no block to look into: it was trained without one, or without heads")
-    student = {role: torch.from_numpy(z) for role, z in result.features.items()}
-    teacher, readers = _hear(source.folder, signal, student), Readers(source.folder)
-    seen, heard = readers.compared(student, teacher, columns)
-    return Inside(source.key, clip.name, result.text, seen, heard)
-
-
-def _hear(folder: Path, signal: np.ndarray, student: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    length = len(next(iter(student.values())))
-    heard = Listener().hear(Readers(folder).specs, signal, length)
-    if RECON in student:
-        heard[RECON] = log_mel(signal, length)
-    return {role: torch.from_numpy(z) for role, z in heard.items()}
+    student, teacher = beside_teachers(Listener(), source.folder, signal, result.features, columns)
+    return Inside(source.key, clip.name, result.text, student, teacher)
 
 
 def draw(student: Views, teacher: Views, out: Path, title: str = "") -> list[str]:
@@ -105,7 +94,7 @@ def draw(student: Views, teacher: Views, out: Path, title: str = "") -> list[str
     roles = [role for role in (*ROLES, *sorted(set(student) - set(ROLES))) if role in student]
     if not roles:
         raise ValueError("the block shows nothing: no head of it has a reader")
-    figure = new_figure(12, 0.6 + 1.9 * len(roles))
+    figure = blank_figure(12, 0.6 + 1.9 * len(roles))
     figure.suptitle(title, fontsize=10)
     grid = figure.subplots(len(roles), 2, squeeze=False)
     for (left, right), role in zip(grid, roles, strict=True):

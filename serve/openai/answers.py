@@ -13,11 +13,11 @@ from typing import Any
 from anyio import to_thread
 
 from coat_ray.inference.requests import Delta, Result, Usage
+from coat_ray.inference.teachers import beside_teachers
 from serve.openai.errors import explained
 from serve.openai.questions import Question
 from serve.openai.schema import ChatRequest
 from serve.openai.serving import Serving
-from serve.openai.teaching import can_be_taught, taught
 from serve.openai.waiting import Answering
 
 logger = logging.getLogger(__name__)
@@ -89,12 +89,12 @@ class ChatAnswer:
 
     async def _taught(self, result: Result) -> dict[str, Any]:
         """Both views, the text being sent already; without teachers where they fail, which is no failed answer."""
-        if not can_be_taught(self._question, result):
+        clips, asked, serving = self._question.clips, self._question.request, self._serving
+        if not result.features or len(clips) != 1 or asked.adapter is None:  # no block about exactly one clip
             return {"teachers": {}}
-        serving = self._serving
-        arguments = (serving.listener, self._question, result)
+        arguments = (serving.listener, asked.adapter.folder, clips[0].signal, result.features, asked.thinking_columns)
         try:
-            thinking, teachers = await to_thread.run_sync(taught, *arguments, limiter=serving.listening)
+            thinking, teachers = await to_thread.run_sync(beside_teachers, *arguments, limiter=serving.listening)
         except Exception:
             logger.exception("the teachers failed on a clip")
             return {"teachers": {}}

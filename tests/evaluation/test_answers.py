@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from coat_ray.corpus.manifest import write_manifest
-from coat_ray.evaluation.answers import Answer, EvaluationError, Said, ask, plan_batches, question_of, read_answers
+from coat_ray.evaluation.answers import Answer, EvaluationError, Said, ask, plan_batches, question_of
+from tests.evaluation.kept import read_answers
 
 SETTINGS = {"model": "default/toy@1", "batch_rows": 3, "max_new_tokens": 8}
 
