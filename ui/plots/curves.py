@@ -35,9 +35,10 @@ def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure | None:
     drawn.update_xaxes(showgrid=False, zeroline=False, nticks=4, title={"text": "step", "font": {"size": 10}})
     drawn.update_yaxes(zeroline=False, nticks=4)
     drawn.update_layout(
-        height=HEIGHT * count + 50, margin={"l": 44, "r": 12, "t": 30, "b": 40},
+        height=HEIGHT * count + 76, margin={"l": 44, "r": 12, "t": 56, "b": 40},
         font={"family": FONT, "color": "#80868e", "size": 11}, paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(128,134,142,.07)", legend={"orientation": "h", "y": 1.14, "x": 1, "xanchor": "right"},
+        plot_bgcolor="rgba(128,134,142,.07)",
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 1, "xanchor": "right"},
     )  # fmt: skip
     return drawn
 
