@@ -43,8 +43,8 @@ def models(arguments: dict[str, Any]) -> Application:
     replica = ray_serve.deployment(
         name=ENGINE,
         num_replicas=options.engines,
-        max_ongoing_requests=options.engine.rows + options.engine.waiting,
-        max_queued_requests=options.engine.waiting,
+        max_ongoing_requests=options.held.rows + options.held.waiting,
+        max_queued_requests=options.held.waiting,
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options={"num_cpus": 0},
     )

@@ -9,6 +9,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from coat_ray.inference.engine import EngineStats
 from coat_ray.inference.handle import Event
 from coat_ray.inference.requests import Request, Result
+from coat_ray.inference.vllm.engine import VllmStats
 
 SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0]
 """Borders of the histograms."""
@@ -73,11 +74,11 @@ class EngineMetrics:
             name: Gauge(f"coat_engine_{name}", f"{words} of one engine.", ("base",)) for name, words in _HELD.items()
         }
 
-    def show(self, stats: EngineStats) -> None:
-        """Set every figure."""
+    def show(self, stats: EngineStats | VllmStats) -> None:
+        """Set every figure that this engine has."""
         found = {**asdict(stats), "adapters": len(stats.adapters)}
-        for name, gauge in self._gauges.items():
-            gauge.set(found[name], tags={"base": self._base})
+        for name in found.keys() & self._gauges.keys():
+            self._gauges[name].set(found[name], tags={"base": self._base})
 
 
 _HELD = {

@@ -13,6 +13,7 @@ import ray
 from ray import serve as ray_serve
 
 from coat_ray.inference.engine import Engine
+from coat_ray.inference.engines import open_engine
 from coat_ray.inference.handle import Event
 from coat_ray.inference.requests import Delta, Request
 from coat_ray.model.devices import device_of
@@ -47,14 +48,13 @@ class EngineReplica:
     """A base model in memory, and the adapters that are asked for."""
 
     def __init__(self, options: HostingOptions) -> None:
-        self._engine = Engine.open(options.backbone, options.engine, device_of(len(ray.get_gpu_ids())))
+        self._engine = open_engine(options.backbone, options.held, device_of(len(ray.get_gpu_ids())))
         metrics = EngineMetrics(options.base)
-        pins = Pins(self._engine, options.pinned, partial(alias_source, Storage.default()))
-        pins.look()
-        self._rounds = [
-            keep_doing(lambda: metrics.show(self._engine.stats()), MEASURE_EVERY_S),
-            keep_doing(pins.look, LOOK_EVERY_S),
-        ]
+        self._rounds = [keep_doing(lambda: metrics.show(self._engine.stats()), MEASURE_EVERY_S)]
+        if isinstance(self._engine, Engine):  # the other one does not pin
+            pins = Pins(self._engine, options.pinned, partial(alias_source, Storage.default()))
+            pins.look()
+            self._rounds.append(keep_doing(pins.look, LOOK_EVERY_S))
 
     def front(self) -> Front:
         """What the doors must know of the base."""

@@ -6,12 +6,12 @@ Keys, tenants and models are those of the platform whose storage and database th
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.protocol import OwnEngine
+from coat_ray.inference.engines import Limits, open_engine
+from coat_ray.inference.limits import EngineLimits
+from coat_ray.inference.vllm.limits import VllmLimits
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
@@ -27,23 +27,7 @@ DRAIN_S = 60.0
 """What was asked before the end has so long to be answered."""
 
 
-def _transformers(config: BackboneConfig) -> AbstractContextManager[OwnEngine]:
-    from coat_ray.inference.engine import Engine  # noqa: PLC0415 - one engine is opened, and the other's room is not
-
-    return Engine.open(config)
-
-
-def _vllm(config: BackboneConfig) -> AbstractContextManager[OwnEngine]:
-    from coat_ray.inference.vllm.engine import VllmEngine  # noqa: PLC0415
-
-    return VllmEngine(config)
-
-
-ENGINES: dict[str, Callable[[BackboneConfig], AbstractContextManager[OwnEngine]]] = {
-    "transformers": _transformers,
-    "vllm": _vllm,
-}
-"""How each engine is opened on a base."""
+ENGINES: dict[str, Limits] = {"transformers": EngineLimits(), "vllm": VllmLimits()}
 
 
 def main() -> None:
@@ -66,7 +50,7 @@ def main() -> None:
     storage = Storage.default()
     database = Database.open(storage_root=storage.root)
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
-    with ENGINES[arguments.engine](config) as engine:
+    with open_engine(config, ENGINES[arguments.engine]) as engine:
         limits = ServingLimits(remote_hosts=tuple(arguments.audio_host))
         serving = Serving(platform, engine, config, limits)
         try:

@@ -67,7 +67,7 @@ def hosted(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     for tenant, names in ADAPTERS.items():
         add_adapters(storage, tenant, names, base)
     ray_serve.start(http_options={"host": "127.0.0.1", "port": port})
-    application = models({"backbone": base.model_dump(), "engine": {"rows": 8, "waiting": 32}, "engines": 2})
+    application = models({"backbone": base.model_dump(), "engine_limits": {"rows": 8, "waiting": 32}, "engines": 2})
     ray_serve.run(application, name="models", route_prefix="/v1")
     yield Hosted(f"http://127.0.0.1:{port}", base, storage, keys)
     ray_serve.shutdown()
