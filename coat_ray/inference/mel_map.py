@@ -2,8 +2,8 @@
 
 The reconstruction head predicts the tower's output, which nobody can look at. The map W is fitted once, by ridge
 regression on clips of the embedded corpus, from the tower's output at a position to the log-mel of the same 40 ms; what
-a block rebuilds is then W ẑ_recon, and can be no better than W z of the tower itself. That of the embedded base ships
-with it. For another base: ``python -m coat_ray.inference.mel_map --family FAMILY --weights WEIGHTS``.
+a block rebuilds is then W ẑ_recon, and can be no better than W z of the tower itself. That of the embedded base ships.
+For another base: ``python -m coat_ray.inference.mel_map --family FAMILY --weights WEIGHTS``.
 
 Shapes: P block positions, D hidden size, M mel bands, F frames.
 """
@@ -24,7 +24,7 @@ from transformers.audio_utils import mel_filter_bank
 from coat_ray.config import BackboneConfig
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
-from coat_ray.model.backbones import EMBEDDED, load_backbone
+from coat_ray.model.backbones import load_backbone
 from coat_ray.model.backbones.base import Backbone
 from coat_ray.model.generate import encode_clips
 from coat_ray.provenance import fingerprint
@@ -38,6 +38,8 @@ FLOOR_DB = 80.0
 """Quieter than this below the loudest cell of a clip is shown as this."""
 
 CLIPS, RIDGE = 400, 1.0
+SHIPPED = Path(__file__).parent / "mel_maps"
+"""Apart from the bases: whoever loads a base takes every tensor in its folder for one of its weights (vLLM does)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class MelMap:
 def map_file(config: BackboneConfig) -> Path:
     """Where the map of a base lies, or would."""
     if config.weights == "embedded":
-        return EMBEDDED / config.family / "mel_map.safetensors"
+        return SHIPPED / f"{config.family}.safetensors"
     key = fingerprint({"family": config.family, "weights": config.weights})[:16]
     return Storage.default().root / "mel_maps" / f"{key}.safetensors"
 
