@@ -8,19 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.hosted import QUESTION, noise
-from benchmarks.measure import Line, apart
+from benchmarks.measure import Line
+from benchmarks.serving.alone import Alone
 from benchmarks.serving.world import NAMES, Asked, Said, World, world
-from coat_ray.config import BackboneConfig
-from coat_ray.inference.engine import Engine
-from coat_ray.inference.requests import Request, Sampling
 
 CONCURRENCIES = (1, 4, 16, 64)
 REQUESTS, FEWEST = 4, 24
 """Requests for each that is asked at once; and at least so many."""
 
-LONG_TOKENS, OVERHEAD_REQUESTS = 64, 24
-"""Of answers in ``load`` and ``overhead``; and how many are timed in the latter."""
+LONG_TOKENS, DEFAULT_TOKENS, OVERHEAD_REQUESTS = 64, 256, 24
+"""Of answers in ``load`` and ``overhead``; where a request does not say, in ``overhead``; how many are timed there."""
 CLIP_SECONDS, CLIPS_EACH = (1.0, 5.0, 10.0, 30.0), 8
 SHORTEST_S = 2.4
 """Shorter clips are filled up to it by the embedded base."""
@@ -83,33 +80,23 @@ def _adapters(made: World) -> list[Line]:
 
 
 def overhead(folder: Path) -> list[Line]:
-    """Median time of a request over HTTP and through Ray Serve, and in a process that only has the engine."""
-    asked: dict[bool, list[float]] = {False: [], True: []}
-    with world(folder / "overhead") as made:
-        for seed in range(OVERHEAD_REQUESTS):  # in turns, so that what else runs here slows both alike
-            for stream, taken in asked.items():
-                question = Asked(seed=2 * seed + stream, tokens=LONG_TOKENS, stream=stream)
-                taken.append(made.ask_all([question], 1)[0][0].total)
-        inside = apart(_in_process, made.base, LONG_TOKENS)
-    engine = _at(inside, 50)
+    """Median time of a request over HTTP and through Ray Serve, and in a process that only has the engine, in turns."""
+    kinds = [(tokens, stream) for tokens in (LONG_TOKENS, DEFAULT_TOKENS) for stream in (False, True)]
+    taken: dict[tuple[int, bool], list[float]] = {kind: [] for kind in kinds}
+    alone: dict[int, list[float]] = {LONG_TOKENS: [], DEFAULT_TOKENS: []}
+    with world(folder / "overhead") as made, Alone(made.base) as engine:
+        for turn in range(OVERHEAD_REQUESTS):
+            for place, (tokens, stream) in enumerate(kinds):
+                question = Asked(seed=len(kinds) * turn + place, tokens=tokens, stream=stream)
+                taken[tokens, stream].append(made.ask_all([question], 1)[0][0].total)
+                alone[tokens].append(engine.seconds(question))
     lines = []
-    for stream, taken in asked.items():
-        server = _at(taken, 50)
-        value = f"{(server - engine) / server:.3f} ({server * 1e3:.0f} ms, in process {engine * 1e3:.0f} ms)"
-        what = f"part of a request outside the engine, p50, {LONG_TOKENS} tokens, {'streamed' if stream else 'whole'}"
+    for (tokens, stream), seconds in taken.items():
+        server, inside = _at(seconds, 50), _at(alone[tokens], 50)
+        value = f"{(server - inside) / server:.3f} ({server * 1e3:.0f} ms, in process {inside * 1e3:.0f} ms)"
+        what = f"part of a request outside the engine, p50, {tokens} tokens, {'streamed' if stream else 'whole'}"
         lines.append(Line(what, value, "<= 0.15"))
     return lines
-
-
-def _in_process(base: BackboneConfig, tokens: int) -> list[float]:
-    taken = []
-    with Engine.open(base) as engine:
-        for seed in (10**6, *range(2 * OVERHEAD_REQUESTS)):
-            messages, clip = [{"role": "user", "content": f"<audio>\n{QUESTION}"}], noise(seed, 1.0)
-            began = time.perf_counter()
-            engine.submit(Request(messages, [clip], sampling=Sampling(max_tokens=tokens))).result()
-            taken.append(time.perf_counter() - began)
-    return taken[1:]
 
 
 def modes(folder: Path) -> list[Line]:

@@ -32,7 +32,7 @@ What really is in memory is the engine's own decision, by bytes."""
 
 MEASURE_EVERY_S = 2.0
 
-GATHER_S = 0.03
+GATHER_S = 0.05
 """Pieces after the first are sent together for so long; see ``gathering``."""
 
 
