@@ -15,8 +15,11 @@ from benchmarks.measure import Line, apart
 from benchmarks.student import make_rows
 from coat_ray.evaluation import latency, latency_report
 
-SEEDS, CLIPS, ANSWER, REASONING = 2, 1, 16, 32
-"""Clips of each length under each seed; tokens of every answer, and of the reasoning before it in text."""
+SEEDS = 2
+CLIPS = 1
+"""Of each length under each seed."""
+ANSWER, REASONING = 16, 32
+"""Tokens of every answer, and of the reasoning before it in text."""
 
 
 def answers(folder: Path, options: Options) -> list[Line]:

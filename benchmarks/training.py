@@ -1,4 +1,4 @@
-"""How well training uses a machine, and the published size a GPU.
+"""How well training uses a machine, and what the published size takes on a GPU.
 
 ``python -m benchmarks.training [--only NAME …] [--device cuda] [--size tiny]``. Every figure is a ratio of measurements
 of this one run; ``gpu`` also states samples/s and MFU, ``answers`` milliseconds. Each measured side runs in a process

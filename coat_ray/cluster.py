@@ -97,6 +97,9 @@ def as_one_worker(resources: ResourcesConfig, work: Callable[[torch.device], T])
     Args:
         resources: of the run.
         work: gets the device; here and on the CPU if the run asks for no GPU, else in a process of the cluster.
+
+    Returns:
+        What *work* gives; it also raises what *work* raises.
     """
     from coat_ray.model.devices import device_of  # noqa: PLC0415 - torch is heavy
 
@@ -107,10 +110,16 @@ def as_one_worker(resources: ResourcesConfig, work: Callable[[torch.device], T])
         import ray  # noqa: PLC0415 - see connect
 
         remote = ray.remote(
-            num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, scheduling_strategy="DEFAULT"
+            num_cpus=resources.cpus_per_worker,
+            num_gpus=resources.gpus_per_worker,
+            scheduling_strategy="DEFAULT",  # not inside the bundle of the trial that asks
+            max_retries=0,
         )
 
         def ask() -> T:
             return work(device)
 
-        return ray.get(remote(ask).remote())
+        try:
+            return ray.get(remote(ask).remote())
+        except ray.exceptions.RayTaskError as error:  # whose text is a traceback
+            raise error.cause from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -23,12 +24,13 @@ class Alone:
     """The base in a process that does nothing else, with one thread as a replica has."""
 
     def __init__(self, base: BackboneConfig) -> None:
-        self._pool = multiprocessing.get_context("spawn").Pool(1, _open, (base,))
+        spawn = multiprocessing.get_context("spawn")
+        self._process = ProcessPoolExecutor(1, mp_context=spawn, initializer=_open, initargs=(base,))
         self.seconds(Asked(seed=10**6))
 
     def seconds(self, asked: Asked) -> float:
         """What the engine takes for a question, measured beside it."""
-        return self._pool.apply(_ask, (asked,))
+        return self._process.submit(_ask, asked).result()
 
     def __enter__(self) -> Self:
         return self
@@ -36,12 +38,12 @@ class Alone:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._pool.terminate()
+        self._process.shutdown()
 
 
 def _open(base: BackboneConfig) -> None:
     torch.set_num_threads(1)
-    _engines.append(Engine.open(base))
+    _engines.append(Engine.open(base, device=torch.device("cpu")))  # as a replica without a GPU
 
 
 def _ask(asked: Asked) -> float:

@@ -74,6 +74,12 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _compiles_whole_layers(self) -> RunConfig:
+        if self.training.compile_layers and self.deepspeed.zero_stage == 3:
+            raise ValueError("training.compile_layers does not go with deepspeed.zero_stage=3: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
     def _pools_have_an_expert(self) -> RunConfig:
         known = set(self.experts)
         for role in self.resources.encode_pools:

@@ -11,6 +11,7 @@ from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.evaluation.inside import disturbed_block, held_out_distillation
 from coat_ray.evaluation.models import evaluate_models
 from coat_ray.evaluation.report import Table, ablation_table, distillation_table, score_table, skill_table
+from coat_ray.inference.adapter_files import trained_with_block
 from coat_ray.model.opening import OpenModel, open_model
 from coat_ray.registry.models import BASE, ModelRegistry
 from coat_ray.storage import Storage
@@ -31,20 +32,24 @@ def compare_arms(
         storage: corpus, targets, models, and where answers are kept: an interrupted comparison continues.
         device: where the models run.
     """
-    registry = ModelRegistry(storage)
-    opened = {name: open_model(ref, config.backbone, registry, device) for name, ref in {BASE: BASE, **models}.items()}
-    evaluations = evaluate_models(list(opened), config, storage, open_model=lambda name: opened[name].generator())
+    registry, refs = ModelRegistry(storage), {BASE: BASE, **models}
+
+    def opened(name: str) -> OpenModel:  # one at a time: a GPU has room for one
+        return open_model(refs[name], config.backbone, registry, device)
+
+    evaluations = evaluate_models(list(refs), config, storage, open_model=lambda name: opened(name).generator())
     for evaluation in evaluations[1:]:
         record = registry.resolve(models[evaluation.model])
         registry.update(record, scores={evaluation.benchmark: evaluation.to_json()})
-    *before, last = opened
+    *before, last = refs
     tables = {
         "scores": score_table(evaluations, [(last, other) for other in before]),
         "skills": skill_table(evaluations),
     }
     for arm, ref in models.items():
-        if opened[arm].block:
-            tables |= _inside(arm, opened[arm], config, registry.resolve(ref).lineage["parents"], storage)
+        record = registry.resolve(ref)
+        if trained_with_block(registry.adapter_folder(record)):
+            tables |= _inside(arm, opened(arm), config, record.lineage["parents"], storage)
     return tables
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from coat_ray.config import BackboneConfig, RunConfig
 from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.evaluation.kept_steps import KeptStep, find_step, kept_steps, open_kept
@@ -56,7 +58,7 @@ def _adapter(kept: KeptStep, record: RunRecord, folder: Path) -> Path:
     """The step's adapter, written out of its checkpoint where there is none."""
     if kept.checkpoint is None:
         return kept.adapter
-    opened = open_kept(kept, record)
+    opened = open_kept(kept, record, torch.device("cpu"))
     assert opened.coat is not None
     opened.coat.save_adapter(folder)
     return folder

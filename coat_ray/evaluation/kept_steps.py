@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from coat_ray.config import BackboneConfig, RunConfig
 from coat_ray.evaluation.answers import EvaluationError
 from coat_ray.model.coat import CoatModel
+from coat_ray.model.devices import usable_device
 from coat_ray.model.opening import OpenModel
 from coat_ray.registry.runs import RunRecord
 from coat_ray.training.balance import balanced
@@ -61,8 +64,8 @@ def find_step(steps: list[KeptStep], step: int) -> KeptStep:
     raise EvaluationError(f"step {step} was not kept; there are {', '.join(str(kept.step) for kept in steps)}")
 
 
-def open_kept(kept: KeptStep, record: RunRecord) -> OpenModel:
-    """Load the model as it was then.
+def open_kept(kept: KeptStep, record: RunRecord, device: torch.device | None = None) -> OpenModel:
+    """Load the model as it was then, onto a device as ``open_model``.
 
     Raises:
         ValueError, OSError: its files are damaged, or belong to another model.
@@ -72,4 +75,5 @@ def open_kept(kept: KeptStep, record: RunRecord) -> OpenModel:
     if kept.checkpoint is not None:
         roles = {role for stage in config.stages for role in stage.active} if model.block else set()
         load_values(trainable(balanced(model, config, roles)), read_checkpoint(kept.checkpoint).state)
+    model.to(device or usable_device())
     return OpenModel(f"{record.id} at step {kept.step}", model.backbone, model)

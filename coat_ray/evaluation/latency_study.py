@@ -18,6 +18,7 @@ from coat_ray.inference.engine import Engine
 from coat_ray.inference.limits import EngineLimits
 from coat_ray.inference.requests import AdapterSource
 from coat_ray.model.backbones import load_backbone
+from coat_ray.model.devices import usable_device
 from coat_ray.registry.models import BASE, ModelRegistry
 from coat_ray.storage import Storage, atomic_write
 
@@ -71,7 +72,7 @@ def study_latency(model: str, config: RunConfig, storage: Storage, plan: latency
     if not trained_with_block(folder):
         raise EvaluationError(f"{record.ref} was trained without a block; name a model trained with one")
     base = BackboneConfig(**record.base)
-    backbone = load_backbone(base)
+    backbone = load_backbone(base).to(usable_device())
     cost = latency.PrefillCost.of(backbone)
     manifest = read_manifest(corpus_folder(config.corpus.name, storage) / "test.jsonl")
     clips = latency.ClipMaker(manifest, backbone.front.sample_rate)

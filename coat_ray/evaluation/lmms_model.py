@@ -36,7 +36,7 @@ class Coat(lmms):
         family: of the bare base.
         weights: of the bare base.
         batch_size: requests that run together.
-        device: only the default of lmms-eval, which is not read: the engine runs where the base was loaded.
+        device: only the default of lmms-eval, which is not read: the engine takes the GPU that it finds.
     """
 
     def __init__(

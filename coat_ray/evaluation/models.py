@@ -71,6 +71,7 @@ def evaluate_models(
                 progress=progress,
             )
         evaluations.append(evaluation)
+        del answerer  # before the next one is opened
     return evaluations
 
 

@@ -1,4 +1,4 @@
-"""The engines by name. Each is read when it is opened: vLLM has an environment of its own, and not all of ours."""
+"""The engines by name, and how one is opened. vLLM itself is imported only by its engine, when that is opened."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 EngineName = Literal["transformers", "vllm"]
 Limits = EngineLimits | VllmLimits
+LIMITS: dict[EngineName, type[Limits]] = {"transformers": EngineLimits, "vllm": VllmLimits}
+"""What each may hold; their defaults are those of the fields."""
 
 
 def open_engine(config: BackboneConfig, limits: Limits, device: torch.device | None = None) -> Engine | VllmEngine:

@@ -1,18 +1,19 @@
 """Where a model runs.
 
-Ray lets a worker see every GPU of its node, also those that it gave to others. What runs on a cluster therefore takes a
-GPU only if its resources say so (``device_of``); a command on one's own machine takes what it finds
-(``usable_device``).
+Ray hides no GPU from a process that was given none. What runs on a cluster therefore takes a GPU only if its resources
+say so (``device_of``); a command on one's own machine takes what it finds (``usable_device``).
 """
 
 from __future__ import annotations
+
+import os
 
 import torch
 
 
 def usable_device() -> torch.device:
-    """The first GPU that this process sees, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The first GPU of this machine, else the CPU; the CPU in a cluster's driver ($RAY_ADDRESS), which holds no GPU."""
+    return device_of(torch.cuda.is_available() and not os.environ.get("RAY_ADDRESS"))
 
 
 def device_of(gpus: float) -> torch.device:

@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicCache
 
 from coat_ray.model.backbones.base import AudioFeatures, Backbone, FrontEnd
 from coat_ray.model.block import TokenLayout
+from coat_ray.model.devices import wait_for
 from coat_ray.model.interventions import MOVES, BlockTreatment, untrained_rows
 
 Conversation = Sequence[dict[str, str]]
@@ -99,10 +100,12 @@ class Generator:
         audio_tokens = prompts.audio_BS.sum(1).tolist()
         z_audio = encode_clips(self.backbone, audio)
         assert len(z_audio) == sum(audio_tokens), "each position of a clip takes one row of the tower's output"
+        wait_for(device)
         encoded = time.perf_counter()
         cache = DynamicCache()
         hidden_BSD = self._prefill(prompts, z_audio, cache)
         tokens_B = self.backbone.lm_head(hidden_BSD[:, -1]).argmax(-1)
+        wait_for(device)
         prefilled = time.perf_counter()
         generated = self._decode(tokens_B, prompts, cache, max_new_tokens, on_tokens)
         end = time.perf_counter()

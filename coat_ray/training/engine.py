@@ -178,8 +178,8 @@ def deepspeed_config(config: RunConfig, world: int, device: torch.device, traine
     """The DeepSpeed JSON for a run: ZeRO stage, precision, clipping. Batches come from the plan, not from DeepSpeed.
 
     bfloat16 needs the float32 copy of the weights that only ZeRO keeps, so stage 0 becomes stage 1 there. Gradients are
-    sent in pieces of at most *trained* elements, which is all of them: a piece's buffer is filled to its size, and
-    DeepSpeed's own of 500 million elements is a gigabyte of a GPU for an adapter of a few million.
+    sent in pieces of at most *trained* elements, which is all of them: a piece's buffer is allocated in full, and
+    DeepSpeed's own of 500 million elements takes one or two gigabytes of a GPU for an adapter of a few million.
     """
     bf16 = config.backbone.dtype == "bfloat16"
     stage = max(config.deepspeed.zero_stage, 1 if bf16 else 0)

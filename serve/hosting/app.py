@@ -43,8 +43,8 @@ def models(arguments: dict[str, Any]) -> Application:
     replica = ray_serve.deployment(
         name=ENGINE,
         num_replicas=options.engines,
-        max_ongoing_requests=options.held.rows + options.held.waiting,
-        max_queued_requests=options.held.waiting,
+        max_ongoing_requests=options.chosen_limits.rows + options.chosen_limits.waiting,
+        max_queued_requests=options.chosen_limits.waiting,
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options={"num_cpus": 0},
     )

@@ -25,7 +25,7 @@ class Gathering:
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._told = asyncio.Event()
-        self._awaited = self._first = True
+        self._awaited = True
 
     def put(self, event: Event) -> None:
         """Add an event; on any thread. The loop wakes if it waits for one, and for the last."""
@@ -37,11 +37,9 @@ class Gathering:
 
     async def take(self) -> list[Event]:
         """What has come, in order, at least one event; text of one kind as one piece."""
-        if not self._first:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds):
-                    await self._told.wait()
-        self._first = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                await self._told.wait()  # for the first event, or the last; others come meanwhile
         while not (come := self._here()):
             await self._told.wait()
         return _joined(come)

@@ -30,7 +30,7 @@ class HostingOptions(BaseModel):
         return f"{self.backbone.family}/{self.backbone.weights}"
 
     @property
-    def held(self) -> Limits:
+    def chosen_limits(self) -> Limits:
         """Limits of the engine that is chosen."""
         return self.engine_limits if self.engine == "transformers" else self.vllm_limits
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,10 @@ class EngineReplica:
     """A base model in memory, and the adapters that are asked for."""
 
     def __init__(self, options: HostingOptions) -> None:
-        self._engine = open_engine(options.backbone, options.held, device_of(len(ray.get_gpu_ids())))
+        gpus = len(ray.get_gpu_ids())
+        if not gpus:  # Ray would show all of the node's, and vLLM takes what it sees
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        self._engine = open_engine(options.backbone, options.chosen_limits, device_of(gpus))
         metrics = EngineMetrics(options.base)
         self._rounds = [keep_doing(lambda: metrics.show(self._engine.stats()), MEASURE_EVERY_S)]
         if isinstance(self._engine, Engine):  # the other one does not pin

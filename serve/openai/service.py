@@ -9,9 +9,7 @@ import argparse
 from functools import partial
 
 from coat_ray.config import BackboneConfig
-from coat_ray.inference.engines import Limits, open_engine
-from coat_ray.inference.limits import EngineLimits
-from coat_ray.inference.vllm.limits import VllmLimits
+from coat_ray.inference.engines import LIMITS, open_engine
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
@@ -27,9 +25,6 @@ DRAIN_S = 60.0
 """What was asked before the end has so long to be answered."""
 
 
-ENGINES: dict[str, Limits] = {"transformers": EngineLimits(), "vllm": VllmLimits()}
-
-
 def main() -> None:
     """Serve until somebody stops it."""
     defaults = BackboneConfig()
@@ -38,7 +33,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--family", default=defaults.family, help="of the base model")
     parser.add_argument("--weights", default=defaults.weights, help="of the base model")
-    parser.add_argument("--engine", choices=ENGINES, default="transformers", help="vllm: in make vllm-env's .venv-vllm")
+    parser.add_argument("--engine", choices=LIMITS, default="transformers", help="vllm: in make vllm-env's .venv-vllm")
     remote = "audio_url may point to this host (HOST, HOST:PORT, http://HOST:PORT); repeatable, none by default"
     parser.add_argument("--audio-host", action="append", default=[], metavar="HOST", help=remote)
     arguments = parser.parse_args()
@@ -50,7 +45,7 @@ def main() -> None:
     storage = Storage.default()
     database = Database.open(storage_root=storage.root)
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
-    with open_engine(config, ENGINES[arguments.engine]) as engine:
+    with open_engine(config, LIMITS[arguments.engine]()) as engine:
         limits = ServingLimits(remote_hosts=tuple(arguments.audio_host))
         serving = Serving(platform, engine, config, limits)
         try:

@@ -1,4 +1,4 @@
-"""The main job on a GPU: experts in pools that share it, NCCL, the comparison beside it; no CPU fallback anywhere."""
+"""The main job on a GPU: experts in pools that share it, NCCL, the comparison where training was."""
 
 from __future__ import annotations
 

@@ -114,3 +114,12 @@ def test_it_may_be_asked_for_before_peft_wraps_the_model(config: RunConfig, clip
     assert (plain.layer_runs, again.layer_runs) == (1, 2)
     assert differing(plain.losses, again.losses) == []
     assert differing(plain.gradients, again.gradients) == []
+
+
+def test_compiling_concerns_the_decoder_layers_and_changes_nothing_before_they_run(model: CoatModel) -> None:
+    names = set(model.state_dict())
+    model.compile_layers()
+    compiled = [name for name, module in model.named_modules() if module._compiled_call_impl is not None]
+    assert len(compiled) == len(model.backbone.language_model.layers)
+    assert all(".layers." in name for name in compiled)
+    assert set(model.state_dict()) == names

@@ -13,8 +13,8 @@ from serve.hosting.options import HostingOptions
 def test_the_limits_are_those_of_the_engine_that_is_chosen() -> None:
     ours = HostingOptions.model_validate({"engine_limits": {"rows": 3}})
     other = HostingOptions.model_validate({"engine": "vllm", "vllm_limits": {"rows": 5}})
-    assert ours.held == EngineLimits(rows=3)
-    assert other.held == VllmLimits(rows=5)
+    assert ours.chosen_limits == EngineLimits(rows=3)
+    assert other.chosen_limits == VllmLimits(rows=5)
 
 
 @pytest.mark.parametrize(
