@@ -29,8 +29,8 @@ vllm-env: ## Make the environment of the vLLM engine in .venv-vllm, for the CPU 
 train: $(STAMP) ## Train and compare on this machine: a local Ray, the main job, a table, models that answer
 	@$(BIN)/coat train --local $(CONFIG)
 
-test: $(STAMP) ## Run all tests, two files at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP) ## Run all tests, in two processes
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

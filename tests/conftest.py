@@ -15,6 +15,23 @@ from .objects import ObjectStore, serve_objects
 RAY_SETTINGS = {**LIGHT, "RAY_AUTH_MODE": "disabled", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 
 
+CLUSTERS = ("browser", "integration", "local")
+"""Folders whose tests start clusters of their own."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In several processes (pytest-xdist) each file goes to one, and all that needs a cluster to the same one.
+
+    So there is one cluster at a time, beside which the other process tests what needs none.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent)
+        clustered = place.parts[0] in CLUSTERS or "ray_cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("clusters" if clustered else str(place)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test, and no process of one, knows the platform, database, key or state folder of the shell."""
