@@ -13,7 +13,7 @@ from benchmarks.effort import Options
 from benchmarks.full_size import random_backbone, random_model
 from benchmarks.measure import Line, apart
 from benchmarks.student import make_rows
-from coat_ray.evaluation import latency, latency_report
+from coat_ray.evaluation.studies import latency, latency_report
 
 SEEDS = 2
 CLIPS = 1
@@ -44,7 +44,7 @@ def answers(folder: Path, options: Options) -> list[Line]:
 def measured(folder: Path, name: str, device_name: str, lengths: tuple[float, ...]) -> list[dict[str, Any]]:
     """For each length the entry of ``latency_report.bound_table``, and medians of CoAT's and vanilla's times."""
     from coat_ray.config import BackboneConfig  # noqa: PLC0415 - only in the process that measures
-    from coat_ray.evaluation.latency_study import ONE_AT_A_TIME  # noqa: PLC0415
+    from coat_ray.evaluation.studies.latency_study import ONE_AT_A_TIME  # noqa: PLC0415
     from coat_ray.inference.engine import Engine  # noqa: PLC0415
     from coat_ray.inference.requests import AdapterSource  # noqa: PLC0415
 

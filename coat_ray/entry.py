@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from coat_ray.client import PlatformError
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answers import EvaluationError
 from coat_ray.leasing.keeper import GaveWay
 from coat_ray.training.errors import TrainingStoppedError
 

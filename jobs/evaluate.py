@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answers import EvaluationError
 from coat_ray.evaluation.models import SPLITS
 from coat_ray.evaluation.request import EvaluationRequest, evaluate_request
 from coat_ray.registry.models import ModelNotFound

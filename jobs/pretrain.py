@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from coat_ray.evaluation.metrics import exact_match, word_errors
+from coat_ray.evaluation.marking.metrics import exact_match, word_errors
 from coat_ray.experts.pretraining import pretrain_experts as train_experts
 from coat_ray.model.backbones.base import AUDIO_MARK
 from coat_ray.model.generate import Generator

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from coat_ray.config import RunConfig, load_config
-from coat_ray.evaluation.answers import EvaluationError
-from coat_ray.evaluation.probe_study import study_probes
+from coat_ray.evaluation.asking.answers import EvaluationError
+from coat_ray.evaluation.studies.probe_study import study_probes
 from coat_ray.experts.drawing import DrawingError
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.registry.runs import RunNotFound

@@ -114,7 +114,7 @@ def _train(
 def _compare(config: RunConfig, storage: Storage, results: list[RunResult], console: Console) -> None:
     """Compare base and arms on held-out questions; show and keep the tables."""
     from coat_ray.evaluation.comparison import compare_arms  # noqa: PLC0415 - heavy, and not needed to refuse a config
-    from coat_ray.evaluation.report import write_report  # noqa: PLC0415
+    from coat_ray.evaluation.reports.report import write_report  # noqa: PLC0415
 
     models: dict[str, str] = dict(zip(config.arms, (r.model for r in results), strict=True))
     tables = as_one_worker(config.resources, partial(compare_arms, config, models, storage))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from coat_ray.evaluation.figures import LONGEST_LABEL, new_figure, picture, plain
-from coat_ray.evaluation.page import Picture
+from coat_ray.evaluation.reports.figures import LONGEST_LABEL, new_figure, picture, plain
+from coat_ray.evaluation.reports.page import Picture
 from sweeps.estimates import PointResult, pareto_front, ranking
 from sweeps.importance import Importance, choice, numeric, varied
 from sweeps.record import Objective

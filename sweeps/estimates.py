@@ -15,7 +15,7 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from coat_ray.evaluation.metrics import Interval
+from coat_ray.evaluation.marking.metrics import Interval
 from sweeps.record import Objective
 from sweeps.results import TrialResult, TrialState
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from coat_ray.evaluation import figures
-from coat_ray.evaluation.page import Section
+from coat_ray.evaluation.reports import figures
+from coat_ray.evaluation.reports.page import Section
 from sweeps import drawing, tables
 from sweeps.estimates import STATES, PointResult, best_point, luckier, pareto_front, points_of, ranking, score_of
 from sweeps.importance import Importance, importances

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from coat_ray.config import RunConfig
-from coat_ray.evaluation import figures
-from coat_ray.evaluation.page import to_html, to_markdown
+from coat_ray.evaluation.reports import figures
+from coat_ray.evaluation.reports.page import to_html, to_markdown
 from coat_ray.storage import atomic_write
 from sweeps import drawing, tables
 from sweeps.estimates import points_of, ranking

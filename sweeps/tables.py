@@ -8,7 +8,7 @@ from dataclasses import replace
 import rich.table
 from rich.markup import escape
 
-from coat_ray.evaluation.report import Table
+from coat_ray.evaluation.reports.report import Table
 from sweeps.estimates import STATES, Estimate, PointResult, Step, estimate, ladder, ranking, score_of
 from sweeps.importance import POINTS_PER_PARAMETER, Importance, choice
 from sweeps.record import Objective

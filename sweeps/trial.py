@@ -21,7 +21,7 @@ from coat_ray.config import RunConfig
 from coat_ray.config.sweep import MACHINE, SCORE
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
-from coat_ray.evaluation.answerers import ModelAnswerer
+from coat_ray.evaluation.asking.answerers import ModelAnswerer
 from coat_ray.evaluation.run import evaluate
 from coat_ray.evaluation.scores import Evaluation
 from coat_ray.leasing.footprint import resources_of

@@ -11,14 +11,14 @@ import torch
 
 from coat_ray.cluster import as_one_worker
 from coat_ray.config import ResourcesConfig
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answers import EvaluationError
 
 PROGRAM = """
 import json, os
 import ray
 from coat_ray.cluster import as_one_worker
 from coat_ray.config import ResourcesConfig
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answers import EvaluationError
 
 ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 asked = ResourcesConfig(gpus_per_worker=0.5)

@@ -23,8 +23,8 @@ def inside(
     as_json: AsJson = False,
 ) -> None:
     """Draw sound, speech, events, affect and pitch as the block rebuilds them beside the teachers, as one PNG."""
-    from coat_ray.evaluation.inside_study import model_source, step_source  # noqa: PLC0415 - `--help` must be instant
-    from coat_ray.evaluation.reconstructions import draw, look_inside  # noqa: PLC0415
+    from coat_ray.evaluation.studies.inside_study import model_source, step_source  # noqa: PLC0415 - `--help` must be instant
+    from coat_ray.evaluation.studies.reconstructions import draw, look_inside  # noqa: PLC0415
     from coat_ray.storage import Storage  # noqa: PLC0415
 
     if step is not None and run is None:

@@ -25,8 +25,8 @@ def latency(
 ) -> None:
     """Measure time to the first token, decoding and total of a model, its base, and its base reasoning in text."""
     from coat_ray.config import RunConfig, load_config  # noqa: PLC0415 - `coat --help` must be instant
-    from coat_ray.evaluation.latency import LatencyPlan  # noqa: PLC0415
-    from coat_ray.evaluation.latency_study import study_latency  # noqa: PLC0415
+    from coat_ray.evaluation.studies.latency import LatencyPlan  # noqa: PLC0415
+    from coat_ray.evaluation.studies.latency_study import study_latency  # noqa: PLC0415
     from coat_ray.storage import Storage  # noqa: PLC0415
 
     run = load_config(config, RunConfig, overrides)

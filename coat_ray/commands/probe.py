@@ -21,7 +21,7 @@ def probe(
 ) -> None:
     """Fit linear probes for pitch, affect and instrument on models' hidden states and score them on held-out clips."""
     from coat_ray.config import RunConfig, load_config  # noqa: PLC0415 - `coat --help` must be instant
-    from coat_ray.evaluation.probe_study import study_probes  # noqa: PLC0415
+    from coat_ray.evaluation.studies.probe_study import study_probes  # noqa: PLC0415
     from coat_ray.storage import Storage  # noqa: PLC0415
 
     run = load_config(config, RunConfig, overrides)

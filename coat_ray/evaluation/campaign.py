@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from coat_ray.config import RunConfig
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import Manifest, read_manifest
-from coat_ray.evaluation.answerers import ModelAnswerer
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answerers import ModelAnswerer
+from coat_ray.evaluation.asking.answers import EvaluationError
+from coat_ray.evaluation.asking.chat import ChatEndpoint
+from coat_ray.evaluation.asking.pools import LoadedAnswerer, RayPool
+from coat_ray.evaluation.asking.server import KEY as SERVER_KEY
+from coat_ray.evaluation.asking.server import ServerAnswerer
 from coat_ray.evaluation.benchmarks import BENCHMARKS, PUBLIC
-from coat_ray.evaluation.chat import ChatEndpoint
-from coat_ray.evaluation.judge import Judge
+from coat_ray.evaluation.marking.judge import Judge
 from coat_ray.evaluation.models import check_names, open_generator, progress_bar
-from coat_ray.evaluation.pools import LoadedAnswerer, RayPool
-from coat_ray.evaluation.server import KEY as SERVER_KEY
-from coat_ray.evaluation.server import ServerAnswerer
 from coat_ray.evaluation.suite import Questions, Result, answer_questions, mark_answers, prepare
 from coat_ray.model.devices import device_of, usable_device
 from coat_ray.provenance import fingerprint

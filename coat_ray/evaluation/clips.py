@@ -11,7 +11,7 @@ from typing import BinaryIO
 from coat_ray.audio import AudioError, AudioLimits, clip_id, load_audio
 from coat_ray.audio.errors import TooLongError
 from coat_ray.corpus.manifest import Manifest, Row
-from coat_ray.evaluation.answers import Progress
+from coat_ray.evaluation.asking.answers import Progress
 from coat_ray.storage import locked
 
 MAX_SECONDS = 120.0

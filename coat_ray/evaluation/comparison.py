@@ -10,7 +10,7 @@ from coat_ray.config import RunConfig
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.evaluation.inside import disturbed_block, held_out_distillation
 from coat_ray.evaluation.models import evaluate_models
-from coat_ray.evaluation.report import Table, ablation_table, distillation_table, score_table, skill_table
+from coat_ray.evaluation.reports.report import Table, ablation_table, distillation_table, score_table, skill_table
 from coat_ray.inference.adapter_files import trained_with_block
 from coat_ray.model.opening import OpenModel, open_model
 from coat_ray.registry.models import BASE, ModelRegistry

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coat_ray.config import RECON
-from coat_ray.evaluation.report import Distillation
+from coat_ray.evaluation.reports.report import Distillation
 from coat_ray.experts.base import FrozenHead
 from coat_ray.model.batch import Batch
 from coat_ray.model.coat import CoatModel

@@ -9,7 +9,7 @@ from coat_ray.config import EvaluationConfig, RunConfig
 from coat_ray.corpus.manifest import Manifest, read_manifest
 from coat_ray.evaluation.distillation import distillation
 from coat_ray.evaluation.models import evaluate_models
-from coat_ray.evaluation.report import Distillation
+from coat_ray.evaluation.reports.report import Distillation
 from coat_ray.evaluation.scores import Evaluation
 from coat_ray.model.batch import Batch
 from coat_ray.model.interventions import BlockTreatment

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from coat_ray.corpus.manifest import Row
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answers import EvaluationError
 from coat_ray.evaluation.clips import Clip
 
 _SESSION = re.compile(r"ses(?:sion)?_?0?([1-5])(?!\d)", re.IGNORECASE)

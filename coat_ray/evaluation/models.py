@@ -12,8 +12,8 @@ from rich.progress import Progress as ProgressBar
 from coat_ray.config import BackboneConfig, RunConfig
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
-from coat_ray.evaluation.answerers import ModelAnswerer
-from coat_ray.evaluation.answers import EvaluationError, Progress
+from coat_ray.evaluation.asking.answerers import ModelAnswerer
+from coat_ray.evaluation.asking.answers import EvaluationError, Progress
 from coat_ray.evaluation.run import evaluate
 from coat_ray.evaluation.scores import Evaluation
 from coat_ray.registry.models import BASE, ModelRegistry

@@ -14,13 +14,13 @@ from coat_ray.cluster import connect
 from coat_ray.config import RunConfig, load_config
 from coat_ray.corpus.builtin import corpus_folder
 from coat_ray.corpus.manifest import read_manifest
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answers import EvaluationError
+from coat_ray.evaluation.asking.chat import ChatEndpoint
 from coat_ray.evaluation.benchmarks import BENCHMARKS, PUBLIC
 from coat_ray.evaluation.campaign import Campaign, run_campaign
-from coat_ray.evaluation.chat import ChatEndpoint
-from coat_ray.evaluation.evaluation_report import Found
-from coat_ray.evaluation.judge import KEY, Judge
+from coat_ray.evaluation.marking.judge import KEY, Judge
 from coat_ray.evaluation.models import evaluate_models
+from coat_ray.evaluation.reports.evaluation_report import Found
 from coat_ray.storage import Storage
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coat_ray.config import EvaluationConfig
 from coat_ray.corpus.manifest import Row
-from coat_ray.evaluation.answers import Answerer, Progress, ask
+from coat_ray.evaluation.asking.answers import Answerer, Progress, ask
 from coat_ray.evaluation.benchmarks import Benchmark
 from coat_ray.evaluation.benchmarks.base import select_rows
 from coat_ray.evaluation.benchmarks.soundworld import SOUNDWORLD

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from coat_ray.evaluation.answers import Answer
-from coat_ray.evaluation.marks import SCORERS, Mark, Metric
-from coat_ray.evaluation.metrics import Interval, percentile_interval, resampled_ratios, wilson
+from coat_ray.evaluation.asking.answers import Answer
+from coat_ray.evaluation.marking.marks import SCORERS, Mark, Metric
+from coat_ray.evaluation.marking.metrics import Interval, percentile_interval, resampled_ratios, wilson
 
 
 @dataclass(frozen=True)

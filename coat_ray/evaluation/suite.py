@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from coat_ray.corpus.manifest import Manifest, Row
-from coat_ray.evaluation.answers import Answer, Answerer, AudioNotHeardError, EvaluationError, Pool, Progress, ask
+from coat_ray.evaluation.asking.answers import (
+    Answer,
+    Answerer,
+    AudioNotHeardError,
+    EvaluationError,
+    Pool,
+    Progress,
+    ask,
+)
 from coat_ray.evaluation.benchmarks import PublicBenchmark
 from coat_ray.evaluation.benchmarks.base import select_rows
 from coat_ray.evaluation.benchmarks.data import benchmark_data
 from coat_ray.evaluation.benchmarks.entry import NO_REFERENCE
 from coat_ray.evaluation.clips import Clip, inspect_clips, skipped_rows, with_lengths
-from coat_ray.evaluation.f1 import weighted_f1
-from coat_ray.evaluation.judge import Agreement, Case, Judge, Judgement, agreement
 from coat_ray.evaluation.leakage import Leak, find_leaks, refuse_leaks
-from coat_ray.evaluation.marks import Mark, Metric
-from coat_ray.evaluation.rules import Item
+from coat_ray.evaluation.marking.f1 import weighted_f1
+from coat_ray.evaluation.marking.judge import Agreement, Case, Judge, Judgement, agreement
+from coat_ray.evaluation.marking.marks import Mark, Metric
+from coat_ray.evaluation.marking.rules import Item
 from coat_ray.evaluation.scores import Evaluation, Score
 from coat_ray.storage import Storage
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from coat_ray.corpus.manifest import Message, Row
-from coat_ray.evaluation.answers import Said
+from coat_ray.evaluation.asking.answers import Said
 
 ASKED = [
     ("asr", "", "transcribe the speech", "the red bird sings"),

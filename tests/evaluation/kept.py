@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from coat_ray.evaluation.answers import Answer
+from coat_ray.evaluation.asking.answers import Answer
 
 
 def read_answers(path: Path) -> list[Answer]:

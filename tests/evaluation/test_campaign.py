@@ -10,14 +10,13 @@ from coat_ray.config import CorpusConfig, EvaluationConfig, ResourcesConfig, Run
 from coat_ray.corpus.builtin import MANIFESTS
 from coat_ray.corpus.manifest import ManifestError, Message, Row, write_manifest
 from coat_ray.evaluation import campaign as campaigns
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answers import EvaluationError
 from coat_ray.evaluation.campaign import Campaign, run_campaign
 from coat_ray.evaluation.leakage import LeakageError
 from coat_ray.evaluation.request import EvaluationRequest, evaluate_request, without_effect
 from coat_ray.registry.models import ModelNotFound
 from coat_ray.storage import Storage
-
-from .benchmarks.datasets_of_ours import Listening, wav, write_parquet
+from tests.evaluation.benchmarks.datasets_of_ours import Listening, wav, write_parquet
 
 FILLED_UP = 60
 """Audio tokens of the embedded base's shortest clip: it is heard with silence up to 2.4 s."""

@@ -11,8 +11,7 @@ import pytest
 from coat_ray.corpus.manifest import Manifest, Message, Row
 from coat_ray.evaluation import clips
 from coat_ray.evaluation.clips import inspect_clips
-
-from .benchmarks.datasets_of_ours import wav
+from tests.evaluation.benchmarks.datasets_of_ours import wav
 
 COUNT = 3
 

@@ -10,8 +10,8 @@ import torch
 from coat_ray.audio import AudioError
 from coat_ray.config import CorpusConfig, RunConfig, StageConfig
 from coat_ray.corpus.manifest import Message, Row, write_manifest
-from coat_ray.evaluation.answerers import ModelAnswerer
-from coat_ray.evaluation.answers import EvaluationError
+from coat_ray.evaluation.asking.answerers import ModelAnswerer
+from coat_ray.evaluation.asking.answers import EvaluationError
 from coat_ray.evaluation.models import evaluate_models
 from coat_ray.model.backbones.qwen2_audio import Qwen2AudioBackbone
 from coat_ray.model.generate import Generator

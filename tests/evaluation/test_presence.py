@@ -6,16 +6,15 @@ import soundfile
 
 from coat_ray.audio import AudioError, load_audio
 from coat_ray.corpus.manifest import Manifest, Message, Row
-from coat_ray.evaluation.answers import AudioNotHeardError, EvaluationError, Said, ask
+from coat_ray.evaluation.asking.answers import AudioNotHeardError, EvaluationError, Said, ask
 from coat_ray.evaluation.benchmarks import PUBLIC
 from coat_ray.evaluation.clips import inspect_clips
 from coat_ray.evaluation.leakage import LeakageError, find_leaks, refuse_leaks
 from coat_ray.evaluation.suite import answer_questions, prepare
 from coat_ray.storage import Storage
+from tests.evaluation.benchmarks.datasets_of_ours import Listening, docs_of, wav, write_parquet
+from tests.evaluation.benchmarks.test_public import unwatched
 from tests.evaluation.kept import read_answers
-
-from .benchmarks.datasets_of_ours import Listening, docs_of, wav, write_parquet
-from .benchmarks.test_public import unwatched
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from coat_ray.evaluation.answers import Answer
+from coat_ray.evaluation.asking.answers import Answer
 from coat_ray.evaluation.benchmarks import BENCHMARKS
-from coat_ray.evaluation.metrics import wilson
+from coat_ray.evaluation.marking.metrics import wilson
 from coat_ray.evaluation.run import evaluate
 from coat_ray.evaluation.scores import Evaluation, difference, score
 

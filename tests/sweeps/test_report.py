@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from coat_ray.config import RunConfig, SweepConfig, load_config
-from coat_ray.evaluation import figures
+from coat_ray.evaluation.reports import figures
 from sweeps import report
 from sweeps.findings import NO_PICTURES
 from sweeps.record import BASE, RECORD, TRIALS, SweepRecord, write_record

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from coat_ray.evaluation import harness
 from coat_ray.evaluation.benchmarks.entry import Key, PublicBenchmark, Source, text_of
-from coat_ray.evaluation.rules import label_rule
+from coat_ray.evaluation.marking import harness
+from coat_ray.evaluation.marking.rules import label_rule
 
 OURS = "none in lmms-eval 0.7.3; marked as vocalsound"
 

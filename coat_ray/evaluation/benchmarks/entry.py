@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from coat_ray.corpus.manifest import AUDIO_MARK, ManifestError, Message, Row, Task
-from coat_ray.evaluation.marks import Mark
-from coat_ray.evaluation.rules import LETTERS, Item, Rule
+from coat_ray.evaluation.marking.marks import Mark
+from coat_ray.evaluation.marking.rules import LETTERS, Item, Rule
 
 Doc = Mapping[str, Any]
 """One row of the dataset: column -> value."""

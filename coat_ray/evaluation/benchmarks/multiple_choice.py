@@ -9,9 +9,9 @@ import json
 import re
 from functools import partial
 
-from coat_ray.evaluation import harness
 from coat_ray.evaluation.benchmarks.entry import Doc, Key, PublicBenchmark, Source, by_text, lettered
-from coat_ray.evaluation.rules import CHOICE, LETTERS
+from coat_ray.evaluation.marking import harness
+from coat_ray.evaluation.marking.rules import CHOICE, LETTERS
 
 _OPTION = re.compile(r"\(([A-Z])\)\s*(.*?)\s*(?=\([A-Z]\)|$)", re.DOTALL)
 _NUMBERED = re.compile(r"^\(?[A-Za-z][.):]\s*")

@@ -5,9 +5,9 @@ Columns and prompts are those of the tasks of lmms-eval 0.7.3.
 
 from __future__ import annotations
 
-from coat_ray.evaluation import harness
 from coat_ray.evaluation.benchmarks.entry import JUDGED, Key, PublicBenchmark, Source
-from coat_ray.evaluation.rules import CLOSED
+from coat_ray.evaluation.marking import harness
+from coat_ray.evaluation.marking.rules import CLOSED
 
 CLOTHO_AQA = PublicBenchmark(
     name="clotho_aqa",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from coat_ray.evaluation import harness
 from coat_ray.evaluation.benchmarks.entry import Key, PublicBenchmark, Source
-from coat_ray.evaluation.rules import WORDS
+from coat_ray.evaluation.marking import harness
+from coat_ray.evaluation.marking.rules import WORDS
 
 PROMPT = "Please recognize the speech and only output the recognized content:"
 GIGASPEECH_TAGS = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTION>": "?", "<EXCLAMATION>": "!"}

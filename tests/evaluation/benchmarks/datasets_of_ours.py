@@ -15,7 +15,7 @@ import soundfile
 
 from coat_ray.audio import clip_id, load_audio
 from coat_ray.corpus.manifest import Row
-from coat_ray.evaluation.answers import Said
+from coat_ray.evaluation.asking.answers import Said
 from coat_ray.evaluation.benchmarks import PUBLIC
 
 RATE = 16_000

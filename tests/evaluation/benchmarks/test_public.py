@@ -10,7 +10,7 @@ import pytest
 from coat_ray.corpus.manifest import Manifest, ManifestError
 from coat_ray.evaluation.benchmarks import PUBLIC
 from coat_ray.evaluation.benchmarks.data import DataMissing, benchmark_data
-from coat_ray.evaluation.evaluation_report import Found
+from coat_ray.evaluation.reports.evaluation_report import Found
 from coat_ray.evaluation.suite import answer_questions, mark_answers, prepare
 from coat_ray.storage import Storage
 

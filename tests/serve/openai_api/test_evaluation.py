@@ -6,9 +6,9 @@ import pytest
 
 from coat_ray.audio import clip_id, load_audio
 from coat_ray.corpus.manifest import Message, Row
-from coat_ray.evaluation.answers import EvaluationError, ask
-from coat_ray.evaluation.chat import ChatEndpoint
-from coat_ray.evaluation.server import KEY, ServerAnswerer
+from coat_ray.evaluation.asking.answers import EvaluationError, ask
+from coat_ray.evaluation.asking.chat import ChatEndpoint
+from coat_ray.evaluation.asking.server import KEY, ServerAnswerer
 
 from .conftest import MUSIC, SPEECH, Live, clip, encoded
 

@@ -1,0 +1,1 @@
+"""How a written answer becomes right or wrong, or a score."""
