@@ -11,9 +11,9 @@ import gradio as gr
 
 from coat_ray.audio import AudioError
 from ui import sentences
-from ui.examples import examples
 from ui.models import Answer, AnswerError, Asked
 from ui.page import MODES, QUIET, Page, clip_of, one_turn, told
+from ui.panels.about import clip_and_question
 from ui.plots.bars import bars
 from ui.sessions import Session
 from ui.sound import LIMITS
@@ -30,16 +30,8 @@ INTRO = (
 def compare_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay the panel out and wire it."""
     gr.Markdown(INTRO, elem_classes="intro")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=300):
-            clip = gr.Audio(
-                label="Clip (none: the last one from Ask)", type="filepath", buttons=[], elem_id="compare-clip"
-            )
-        with gr.Column(scale=1, min_width=300):
-            with gr.Row(elem_classes="examples"):
-                buttons = [(gr.Button(each.title, size="sm", elem_classes="example"), each) for each in examples()]
-            question = gr.Textbox(label="Question", value="describe the audio", elem_id="compare-question")
-            ask = gr.Button("Compare", variant="primary", elem_id="compare-ask")
+    with clip_and_question("compare") as (clip, question):
+        ask = gr.Button("Compare", variant="primary", elem_id="compare-ask")
     problem = gr.HTML(elem_classes="plain", elem_id="compare-problem")
     models, modes, answers = [], [], []
     with gr.Row(equal_height=False):
@@ -65,8 +57,6 @@ def compare_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
 
     gr.on([ask.click, question.submit], compared, [clip, question, *models, *modes], [problem, *answers], **QUIET)
     page.keep_current(models, blocks, tab, bare=1)
-    for button, example in buttons:
-        button.click(lambda e=example: (str(e.path), e.question), None, [clip, question], **QUIET)
 
 
 async def _side_by_side(page: Page, session: Session, asked: Sequence[Asked]) -> AsyncIterator[list[str]]:

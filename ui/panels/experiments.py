@@ -33,9 +33,9 @@ def experiments_panel(page: Page, tab: gr.Tab) -> gr.Timer:
             drawn = gr.Plot(show_label=False, container=False, visible=False, elem_id="run-curves")
             made = gr.HTML(elem_id="run-models", elem_classes="plain")
             with gr.Row(visible=False, equal_height=True) as promoting:
-                model = gr.Dropdown([], label="Model", elem_id="promote-model")
-                alias = gr.Textbox("best", label="Alias", max_length=63, elem_id="promote-alias")
-                promote = gr.Button("Promote", variant="primary", min_width=90, elem_id="promote")
+                model = gr.Dropdown([], label="Model", scale=3, min_width=240, elem_id="promote-model")
+                alias = gr.Textbox("best", label="Alias", max_length=63, scale=2, min_width=90, elem_id="promote-alias")
+                promote = gr.Button("Promote", variant="primary", scale=1, min_width=90, elem_id="promote")
             with gr.Accordion("Configuration", open=False, visible=False) as opened:
                 config = gr.Code(language="yaml", show_label=False, max_lines=24)
     note = gr.HTML(elem_id="experiments-note", elem_classes="plain")

@@ -11,9 +11,9 @@ from anyio import to_thread
 
 from coat_ray.audio import AudioError
 from ui import sentences
-from ui.examples import examples
 from ui.models import Answer, AnswerError, Asked
 from ui.page import PREFIX, QUIET, Page, clip_of, one_turn, told
+from ui.panels.about import clip_and_question
 from ui.plots.inside import figure
 from ui.plots.reads import table
 from ui.plots.timings import line
@@ -48,19 +48,11 @@ class Wanted(NamedTuple):
 def inside_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     """Lay the panel out and wire it."""
     gr.Markdown(INTRO, elem_classes="intro")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=300):
-            clip = gr.Audio(
-                label="Clip (none: the last one from Ask)", type="filepath", buttons=[], elem_id="inside-clip"
-            )
-        with gr.Column(scale=1, min_width=300):
-            with gr.Row(elem_classes="examples"):
-                buttons = [(gr.Button(each.title, size="sm", elem_classes="example"), each) for each in examples()]
-            question = gr.Textbox(label="Question", value="describe the audio", elem_id="inside-question")
-            model = gr.Dropdown(["base"], value="base", label="Model", elem_id="inside-model")
-            teachers = gr.Checkbox(True, label="Set the teachers beside it", elem_id="inside-teachers")
-            removed = gr.Checkbox(False, label="Remove the block and ask again", elem_id="inside-removed")
-            look = gr.Button("Look inside", variant="primary", elem_id="inside-look")
+    with clip_and_question("inside") as (clip, question):
+        model = gr.Dropdown(["base"], value="base", label="Model", elem_id="inside-model")
+        teachers = gr.Checkbox(True, label="Set the teachers beside it", elem_id="inside-teachers")
+        removed = gr.Checkbox(False, label="Remove the block and ask again", elem_id="inside-removed")
+        look = gr.Button("Look inside", variant="primary", elem_id="inside-look")
     said = gr.HTML(elem_id="inside-said", elem_classes="plain")
     plot = gr.Plot(show_label=False, container=False, elem_id="inside-plot", visible=False)
 
@@ -76,8 +68,6 @@ def inside_panel(page: Page, blocks: gr.Blocks, tab: gr.Tab) -> None:
     inputs = [clip, question, model, teachers, removed]
     gr.on([look.click, question.submit], looked, inputs, [said, plot], **QUIET)
     page.keep_current([model], blocks, tab)
-    for button, example in buttons:
-        button.click(lambda e=example: (str(e.path), e.question), None, [clip, question], **QUIET)
 
 
 async def _looked(page: Page, request: gr.Request, wanted: Wanted) -> tuple[Any, Any]:
