@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from coat_ray.config import RECON
 from coat_ray.inference.mel_map import log_mel
-from coat_ray.inference.views import Readers
+from coat_ray.inference.views import Readers, Views
 from coat_ray.targets.listening import Listener
-
-Views = dict[str, dict[str, Any]]
-"""Role -> a view as ``views.Readers`` makes it."""
 
 
 def beside_teachers(

@@ -27,6 +27,9 @@ MOST_LINES = 16
 Features = Mapping[str, Tensor]
 """Role -> features (P, E) on the block's grid; under ``recon`` a log-mel (P, M) in dB."""
 
+Views = Mapping[str, Mapping[str, Any]]
+"""Role -> a view as :class:`Readers` makes it."""
+
 
 class Readers(nn.Module):
     """The teachers of one adapter: their facts, and their frozen last layers that read features as probabilities."""

@@ -19,15 +19,12 @@ from coat_ray.evaluation.reports.figures import blank_figure, save_figure
 from coat_ray.inference.engine import Engine
 from coat_ray.inference.requests import AdapterSource, Request
 from coat_ray.inference.teachers import beside_teachers
-from coat_ray.inference.views import BY_CLASS
+from coat_ray.inference.views import BY_CLASS, Views
 from coat_ray.model.backbones.base import AUDIO_MARK
 from coat_ray.targets.listening import Listener
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Views = Mapping[str, Mapping[str, Any]]
-"""Role -> a view as ``inference.views.Readers`` makes it."""
 
 ROLES = (RECON, "speech", "sed", "paralinguistic", "pitch")
 """From the top of the figure down; roles of one's own come after these."""
