@@ -14,15 +14,16 @@ import ray
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve as ray_serve
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.job_submission import JobSubmissionClient
 from ray.serve import Application
 
 from coat_ray.storage import Storage
 from coat_ray.tenancy.database import Database
 from coat_ray.tenancy.ledger import Ledger
-from coat_ray.tenancy.scheduling.demand import Resources
 from coat_ray.tenancy.storage_meter import measure_all
 from serve.access import Platform
+from serve.capacity import Capacity
 from serve.jobs import Dispatcher
 from serve.platform_api import build_app
 from serve.rounds import LOOK_EVERY_S, MEASURE_EVERY_S, keep_doing
@@ -51,8 +52,9 @@ def platform(arguments: dict[str, Any]) -> Application:
     def build() -> FastAPI:
         storage = Storage.default()
         database = Database.open(storage_root=storage.root)
-        ledger = Ledger(database, capacity)
         cluster = JobSubmissionClient()
+        serving = ServeSubmissionClient(cluster.get_address())
+        ledger = Ledger(database, Capacity(ray.cluster_resources, serving.get_serve_details))
         keep_doing(Dispatcher(ledger, storage, cluster, ROOT, options.url).step, LOOK_EVERY_S)
         keep_doing(partial(measure_all, database, storage), MEASURE_EVERY_S)
         return build_app(Platform(database, ledger, storage, cluster))
@@ -65,9 +67,3 @@ def platform(arguments: dict[str, Any]) -> Application:
 
 class _Replica:
     """What Serve wraps around the application."""
-
-
-def capacity() -> Resources:
-    """What the Ray cluster has now, nodes that came and went included."""
-    found = ray.cluster_resources()
-    return Resources(found.get("CPU", 0.0), found.get("GPU", 0.0))

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from benchmarks.own_platform import KEY, RUN_CPUS, OwnPlatform, small_run
+from benchmarks.own_platform import KEY, ROOT, RUN_CPUS, OwnPlatform, small_run
 from coat_ray.client import Client
 from coat_ray.local.cluster import MARK
 from sweeps.results import read_results
@@ -86,7 +87,12 @@ def ended(team: Client, run: str) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OwnPlatform, str]]:
     """A platform, and what its first start printed."""
-    platform = OwnPlatform(tmp_path_factory.mktemp("home"), ROOM_FOR_TWO)
+    config = OmegaConf.load(ROOT / "serve" / "config.yaml")
+    [engine] = [one for app in config.applications for one in app.get("deployments", []) if one.name == "engine"]
+    engine.ray_actor_options = {"num_cpus": RUN_CPUS}  # none of them is there for runs
+    file = tmp_path_factory.mktemp("config") / "serve.yaml"
+    OmegaConf.save(config, file)
+    platform = OwnPlatform(tmp_path_factory.mktemp("home"), ROOM_FOR_TWO + RUN_CPUS, config=file)
     try:
         yield platform, platform.up()
     finally:
