@@ -59,7 +59,7 @@ def model_for(serving: Serving, asking: Caller, name: str) -> Model:
     Raises:
         ApiError: 404: none that the caller may use.
     """
-    found = models_for(serving, asking).get(name)
+    found = Model(BASE) if name == BASE else models_for(serving, asking).get(name)
     if found is None:
         message = f"the model {name!r} does not exist, or this key may not use it; GET /v1/models lists what it may"
         raise ApiError(404, message, "model_not_found", param="model")
