@@ -68,7 +68,7 @@ def _application(options: HostingOptions) -> FastAPI:
     platform = Platform(database, Ledger(database, lambda: Resources(0, 0)), storage)
     engine = RemoteEngine(ray_serve.get_deployment_handle(ENGINE), AnswerMetrics(options.base))
     serving = Serving(platform, engine, options.backbone, options.limits)
-    return build_app(serving)
+    return build_app(serving, engine.start)
 
 
 class _Door:

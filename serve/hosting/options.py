@@ -21,6 +21,9 @@ class HostingOptions(BaseModel):
     engine_limits: EngineLimits = Field(EngineLimits(), description="of each replica with engine: transformers")
     vllm_limits: VllmLimits = Field(VllmLimits(), description="of each replica with engine: vllm")
     limits: ServingLimits = Field(ServingLimits(), description="of each request")
+    pieces_seconds: float = Field(
+        0.1, ge=0, description="pieces of a stream after the first are sent together for so long; 0: each by itself"
+    )
     engines: int = Field(1, ge=1, description="replicas of the engine, unless its deployment has an autoscaling_config")
     pinned: tuple[str, ...] = Field((), description="TENANT/ALIAS: adapters that stay in memory, whatever it means")
 

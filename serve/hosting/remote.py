@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import aclosing
-from functools import cached_property
 from typing import Any, cast
 
 from ray.exceptions import RayError, RayTaskError
@@ -28,9 +26,6 @@ ATTEMPTS = 4
 PAUSE_S = 0.25
 """Before another attempt, times the attempts so far: Serve needs a moment to see that a replica is gone."""
 
-FRONT_S = 300
-"""A replica loads its base before it answers for the first time."""
-
 
 class RemoteHandle:
     """One request on its way."""
@@ -46,21 +41,24 @@ class RemoteHandle:
 class RemoteEngine:
     """All replicas of one deployment. A request whose replica dies is begun again on another one.
 
+    What replicas say is followed on the event loop of the application, on which ``start`` is awaited before anything
+    else: a loop of its own would hand each event from thread to thread.
+
     Args:
         replicas: the deployment of ``EngineReplica``.
         metrics: told how each request ended.
     """
 
+    front: Front
+    """What the base hears."""
+
     def __init__(self, replicas: DeploymentHandle, metrics: AnswerMetrics) -> None:
         self._replicas, self._metrics = replicas, metrics
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True, name="remote-engine").start()
 
-    @cached_property
-    def front(self) -> Front:
-        """What the base hears; waits for the first replica. Not for an event loop's thread."""
-        found: Front = self._replicas.front.remote().result(timeout_s=FRONT_S)
-        return found
+    async def start(self) -> None:
+        """Wait until the first replica has loaded its base."""
+        self._loop = asyncio.get_running_loop()
+        self.front = await self._replicas.front.remote()
 
     @property
     def alive(self) -> bool:

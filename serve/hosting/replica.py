@@ -33,9 +33,6 @@ What really is in memory is the engine's own decision, by bytes."""
 
 MEASURE_EVERY_S = 2.0
 
-GATHER_S = 0.05
-"""Pieces after the first are sent together for so long; see ``gathering``."""
-
 
 @dataclass(frozen=True)
 class Front:
@@ -49,6 +46,7 @@ class EngineReplica:
     """A base model in memory, and the adapters that are asked for."""
 
     def __init__(self, options: HostingOptions) -> None:
+        self._pieces_s = options.pieces_seconds
         gpus = len(ray.get_gpu_ids())
         if not gpus:  # Ray would show all of the node's, and vLLM takes what it sees
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -69,7 +67,7 @@ class EngineReplica:
         """The events of one request in order; the last one is a result, or the reason that there is none."""
         if request.adapter is not None:
             await self._remembered(request.adapter.key)
-        events = Gathering(GATHER_S)
+        events = Gathering(self._pieces_s)
         try:
             handle = await asyncio.to_thread(self._engine.submit, request, events.put)
         except Exception as refusal:  # noqa: BLE001 - it is told to whoever asked, as any event

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
 
@@ -14,15 +17,26 @@ from serve.rounds import counting
 PREFIX = "/v1"
 
 
-def build_app(serving: Serving) -> FastAPI:
-    """The application in front of one engine."""
+async def _at_once() -> None:
+    """Nothing to wait for."""
+
+
+def build_app(serving: Serving, ready: Callable[[], Awaitable[None]] = _at_once) -> FastAPI:
+    """The application in front of one engine; it takes requests once *ready* has been awaited on its event loop."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        await ready()
+        async with counting(serving.platform)(app):
+            yield
+
     app = FastAPI(
         title="coat_ray models",
         version=__version__,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        lifespan=counting(serving.platform),
+        lifespan=life,
     )
     app.state.platform = serving.platform
     app.state.serving = serving
