@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -69,6 +69,17 @@ class PointResult:
         """Time of a step, the mean over the seeds that measured it."""
         measured = [trial.step_seconds for trial in self.trials if trial.step_seconds is not None]
         return statistics.fmean(measured) if measured else None
+
+    @property
+    def tasks(self) -> list[str]:
+        """Task groups that a finished trial has a score of, in their order."""
+        finished = (trial.scores for trial in self.trials if trial.seed in self.finished)
+        return list(dict.fromkeys(task for scores in finished for task in scores))
+
+    def in_task(self, task: str) -> PointResult:
+        """The same point with the scores of one task group."""
+        scores = {t.seed: t.scores[task] for t in self.trials if t.seed in self.finished and task in t.scores}
+        return replace(self, finished=scores, estimate=estimate([*scores.values()]) if scores else None)
 
     def count(self, state: TrialState) -> int:
         """How many of its trials ended in this way."""

@@ -64,6 +64,8 @@ def sections(found: Findings, pictures: Mapping[str, drawing.Picture]) -> list[S
         parts.append(Section(table.title, tables.ladder_says(found.ladder, objective), table))
     if groups := tables.groups_table(found.ladder or ranked, objective):
         parts.append(Section(groups.title, (), groups))
+    if found.ladder and (changes := tables.group_changes_table(found.ladder, objective)):
+        parts.append(Section(changes.title, (), changes))
     if "curves" in pictures:
         parts.append(Section("Learning curves", (), None, pictures["curves"]))
     if "parallel" in pictures:

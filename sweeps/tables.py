@@ -9,7 +9,7 @@ import rich.table
 from rich.markup import escape
 
 from coat_ray.evaluation.reports.report import Table
-from sweeps.estimates import STATES, Estimate, PointResult, Step, estimate, ladder, ranking, score_of
+from sweeps.estimates import STATES, Estimate, PointResult, Step, difference, ladder, ranking, score_of
 from sweeps.importance import POINTS_PER_PARAMETER, Importance, choice
 from sweeps.record import Objective
 from sweeps.results import TrialResult
@@ -89,8 +89,12 @@ def ladder_says(variants: Sequence[PointResult], objective: Objective) -> list[s
     else:
         order = f"The means improve at each step of the declared order; {shown} of {len(steps)} intervals exclude zero."
     intervals = sum(1 for step in different if step.change and step.change.interval)
-    caution = f"{intervals} intervals, not corrected for their number: of 20 true zeros, one is excluded by chance."
-    return [*said, order, *([caution] if intervals > 1 else [])]
+    return [*said, order, *([many(intervals)] if intervals > 1 else [])]
+
+
+def many(intervals: int) -> str:
+    """A caution about looking at so many."""
+    return f"{intervals} intervals, not corrected for their number: of 20 true zeros, one is excluded by chance."
 
 
 def step_says(step: Step, objective: Objective) -> str:
@@ -110,17 +114,23 @@ def step_says(step: Step, objective: Objective) -> str:
 def groups_table(points: Sequence[PointResult], objective: Objective) -> Table | None:
     """Task groups by points, means over finished seeds; None where no trial has scores of groups."""
     shown = [point for point in points if point.finished][:GROUP_COLUMNS]
-    finished = {point.name: [trial.scores for trial in point.trials if trial.state == "done"] for point in shown}
-    tasks = list(dict.fromkeys(task for scores in finished.values() for each in scores for task in each))
+    tasks = _tasks(shown)
+    rows = [(task, *(score_cell(point.in_task(task).estimate, objective) for point in shown)) for task in tasks]
+    title = "Task groups" + (" in %" if objective.percent else "") + " [95 %]"
+    return Table(title, ("task group", *(point.label for point in shown)), rows, _wer(tasks)) if tasks else None
+
+
+def group_changes_table(variants: Sequence[PointResult], objective: Objective) -> Table | None:
+    """Task groups by declared variants, each minus the first, paired by seed; None without scores of groups."""
+    first, others = variants[0], variants[1 : 1 + GROUP_COLUMNS]
+    tasks = [task for task in _tasks(others) if task in first.tasks]
     if not tasks:
         return None
-    rows = []
-    for task in tasks:
-        values = [[each[task] for each in finished[point.name] if task in each] for point in shown]
-        rows.append((task, *(score_cell(estimate(v) if v else None, objective) for v in values)))
-    title = "Task groups" + (" in %" if objective.percent else "") + " [95 %]"
-    notes = ["In asr the score is a word error rate: lower is better."] if "asr" in tasks else []
-    return Table(title, ("task group", *(point.label for point in shown)), rows, notes)
+    changes = {task: [difference(p.in_task(task), first.in_task(task)).change for p in others] for task in tasks}
+    rows = [(task, *(change_cell(change, objective) for change in changes[task])) for task in tasks]
+    intervals = sum(1 for each in changes.values() for change in each if change and change.interval)
+    title = f"Task groups minus {first.label}" + (" in points" if objective.percent else "") + " [95 %]"
+    return Table(title, ("task group", *(p.label for p in others)), rows, [*_wer(tasks), STAR, many(intervals)])
 
 
 def importance_table(found: Sequence[Importance], num_points: int) -> Table:
@@ -207,6 +217,14 @@ def settings(point: PointResult) -> str:
 def number(value: float | None) -> str:
     """Three digits, or nothing."""
     return "" if value is None else f"{value:.3g}"
+
+
+def _tasks(points: Sequence[PointResult]) -> list[str]:
+    return list(dict.fromkeys(task for point in points for task in point.tasks))
+
+
+def _wer(tasks: Sequence[str]) -> list[str]:
+    return ["In asr the score is a word error rate: lower is better."] if "asr" in tasks else []
 
 
 def _who(point: PointResult, objective: Objective) -> tuple[str, str, str]:

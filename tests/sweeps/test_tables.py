@@ -12,6 +12,7 @@ from sweeps.tables import (
     ONE_SEED,
     change_cell,
     cost_table,
+    group_changes_table,
     groups_table,
     importance_table,
     ladder_says,
@@ -109,6 +110,21 @@ def test_groups_are_means_over_finished_seeds():
     assert [row[:2] for row in table.rows] == [("music", "50.0 [-77.1, 177.1]"), ("asr", "10.0")]
     assert any("error rate" in note for note in table.notes)
     assert groups_table(points_of([trial("a")]), ACCURACY) is None
+
+
+def test_changes_of_groups_are_paired_by_seed_with_the_first_variant():
+    first = [trial("a", s, variant="all", scores={"music": m, "asr": 0.1}) for s, m in enumerate((0.2, 0.5, 0.8))]
+    lower = [trial("b", s, variant="no_pitch", scores={"music": m}) for s, m in enumerate((0.1, 0.39, 0.68))]
+    base = trial("c", 0, variant="base", steps=0, scores={"music": 0.6, "asr": 0.1})
+    found = points_of([*first, *lower, base], ["all", "no_pitch", "base"])
+    table = group_changes_table(found, ACCURACY)
+    assert table.columns == ("task group", "no_pitch", "base")
+    assert table.rows[0] == ("music", "-11.0 [-13.5, -8.5] *", "+10.0 [-64.5, +84.5]")
+    assert table.rows[1] == ("asr", "-", "+0.0 [+0.0, +0.0]")
+    assert table.notes[-1].startswith("3 intervals")
+    assert (
+        group_changes_table(points_of([trial("a", variant="x"), trial("b", variant="y")], ["x", "y"]), ACCURACY) is None
+    )
 
 
 def test_cost_adds_up_over_all_states():
