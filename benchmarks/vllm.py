@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ from coat_ray.model.coat import CoatModel
 
 ROOT = Path(__file__).parents[1]
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-ADAPTERS, RANK, TOKENS = 4, 16, 24
+ADAPTERS, TOKENS = 4, 24
+RANK: Final = 16
 
 
 def make_models(folder: Path) -> None:

@@ -36,6 +36,9 @@ START_SECONDS = 300
 STOP_SECONDS = 20
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 
+FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+"""How Ray Serve calls an application or a deployment that does not run."""
+
 
 class ClusterError(RuntimeError):
     """The local Ray or its job failed; the message says what to do."""
@@ -127,12 +130,7 @@ class LocalCluster:
     def applications(self) -> dict[str, tuple[str, str]]:
         """Name -> what Ray Serve says of the application: its status, and the last line of why it is so."""
         found = self._ask("/api/serve/applications/")["applications"]
-        said = {
-            name: [app["message"], *(d["message"] for d in app["deployments"].values())] for name, app in found.items()
-        }
-        return {
-            name: (app["status"], ["", *"".join(said[name]).strip().splitlines()][-1]) for name, app in found.items()
-        }
+        return {name: (app["status"], ["", *_why(app).strip().splitlines()][-1]) for name, app in found.items()}
 
     def stop(self, *, keep_logs: bool) -> None:
         """End every process of this head and remove its session; with *keep_logs* Ray's logs are saved first."""
@@ -188,6 +186,13 @@ class LocalCluster:
             shutil.rmtree(self.state / "logs", ignore_errors=True)
             shutil.copytree(logs, self.state / "logs", ignore_dangling_symlinks=True)
             say(f"Ray's logs are kept in {self.state / 'logs'}")
+
+
+def _why(application: Mapping[str, Any]) -> str:
+    """What Serve says of a deployment that failed; the others may only wait for it."""
+    deployments = application["deployments"].values()
+    failed = [each["message"] for each in deployments if each["status"] in FAILED]
+    return "\n".join(failed or [application["message"], *(each["message"] for each in deployments)])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from coat_ray.local.cluster import ClusterError, LocalCluster, local_cluster
+from coat_ray.local.cluster import FAILED, ClusterError, LocalCluster, local_cluster
 from coat_ray.local.platform import READY, PlatformStateError, state_folder
 from coat_ray.provenance import git_label
 from coat_ray.storage import atomic_write, home
@@ -92,7 +92,7 @@ def _wait_until_it_answers(cluster: LocalCluster, url: str) -> None:
         with suppress(OSError):
             states = cluster.applications()
             for name, (status, said) in states.items():
-                if status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                if status in FAILED:
                     raise ClusterError(f"Ray Serve cannot start {name}: {said}")
             running = bool(states) and all(status == "RUNNING" for status, _ in states.values())
             if running and _answers(f"{url}/healthz"):

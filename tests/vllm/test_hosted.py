@@ -60,7 +60,7 @@ def _config(folder: Path, base: BackboneConfig) -> Path:
     config = OmegaConf.load(ROOT / "serve" / "config.yaml")
     config.applications = [app for app in config.applications if app.name != "page"]
     [models] = [app for app in config.applications if app.name == "models"]
-    limits = {"adapters": 2, "lora_rank": 4}
+    limits = {"adapters": 2, "lora_rank": 8}
     models.args = {"backbone": base.model_dump(), "engine": "vllm", "vllm_limits": limits}
     [engine] = [one for one in models.deployments if one.name == "engine"]
     environment = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,7 @@ class VllmLimits:
         rows: requests that run together.
         waiting: requests that wait for them; one more is refused.
         adapters: in memory at once; each takes three spare rows of the base's vocabulary. 0: the bare base only.
-        lora_rank: the highest rank of an adapter; every adapter takes the memory of this one. vLLM knows 1, 8, 16, 32,
-            64, 128, 256, 320 and 512.
+        lora_rank: the highest rank of an adapter, one of those that vLLM knows; every adapter takes the memory of it.
         clips: in one request.
         cache_bytes: keys and values of all requests.
         prefix_cache: keep keys and values of prompts that begin alike, each tenant's and adapter's apart.
@@ -23,7 +23,7 @@ class VllmLimits:
     rows: int = 16
     waiting: int = 64
     adapters: int = 8
-    lora_rank: int = 16
+    lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
     clips: int = 8
     cache_bytes: int = 2**30
     prefix_cache: bool = True

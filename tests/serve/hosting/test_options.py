@@ -22,6 +22,7 @@ def test_the_limits_are_those_of_the_engine_that_is_chosen() -> None:
     [
         ({"vllm_limits": {"rows": 5}}, "vllm_limits has no effect with engine: transformers"),
         ({"engine": "vllm", "engine_limits": {"rows": 5}}, "engine_limits has no effect with engine: vllm"),
+        ({"engine": "vllm", "vllm_limits": {"lora_rank": 4}}, "Input should be 1, 8, 16, 32"),
         ({"engine": "vllm", "pinned": ["a/b"]}, "cannot be pinned with engine: vllm"),
     ],
 )
