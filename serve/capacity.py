@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from coat_ray.tenancy.scheduling.demand import Resources
-
-logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 10.0
 """Replicas come and go slowly; what the cluster has is looked up each time."""
@@ -20,10 +17,11 @@ Details = Mapping[str, Any]
 class Capacity:
     """What is there for runs now, nodes and replicas that came and went included.
 
+    Decisions are made inside a transaction, so that nobody but :meth:`look` asks Serve, on a thread of its own.
+
     Args:
         cluster: what Ray has, by name: ``ray.cluster_resources``.
-        details: Serve's account of itself: ``ServeSubmissionClient.get_serve_details``. Where it fails, what was known
-            before counts.
+        details: Serve's account of itself: ``ServeSubmissionClient.get_serve_details``.
     """
 
     def __init__(
@@ -33,17 +31,23 @@ class Capacity:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster, self._details, self._clock = cluster, details, clock
-        self._held, self._looked = Resources(0, 0), -LOOK_EVERY_S
+        self._held: Resources | None = None
+        self._looked = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether Serve has said what its replicas hold; until then nothing should be granted."""
+        return self._held is not None
+
+    def look(self) -> None:
+        """Ask Serve, unless it was asked a moment ago; raises what asking raises, and what was known stays."""
+        if self.known and self._clock() < self._looked + LOOK_EVERY_S:
+            return
+        self._held, self._looked = held(self._details()), self._clock()
 
     def __call__(self) -> Resources:
         """CPUs and GPUs."""
-        if self._clock() >= self._looked + LOOK_EVERY_S:
-            self._looked = self._clock()
-            try:
-                self._held = held(self._details())
-            except Exception:
-                logger.exception("Ray Serve does not say what its replicas hold; the last answer counts")
-        found, gone = self._cluster(), self._held
+        found, gone = self._cluster(), self._held or Resources(0, 0)
         return Resources(max(0.0, found.get("CPU", 0.0) - gone.cpus), max(0.0, found.get("GPU", 0.0) - gone.gpus))
 
 

@@ -36,6 +36,8 @@ START_SECONDS = 300
 STOP_SECONDS = 20
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 
+PYDANTIC_PAGE = "For further information visit"
+
 FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 """How Ray Serve calls an application or a deployment that does not run."""
 
@@ -130,7 +132,7 @@ class LocalCluster:
     def applications(self) -> dict[str, tuple[str, str]]:
         """Name -> what Ray Serve says of the application: its status, and the last line of why it is so."""
         found = self._ask("/api/serve/applications/")["applications"]
-        return {name: (app["status"], ["", *_why(app).strip().splitlines()][-1]) for name, app in found.items()}
+        return {name: (app["status"], _why(app)) for name, app in found.items()}
 
     def stop(self, *, keep_logs: bool) -> None:
         """End every process of this head and remove its session; with *keep_logs* Ray's logs are saved first."""
@@ -189,10 +191,17 @@ class LocalCluster:
 
 
 def _why(application: Mapping[str, Any]) -> str:
-    """What Serve says of a deployment that failed; the others may only wait for it."""
+    """The last line of what Serve says of a deployment that failed; the others may only wait for it.
+
+    Of pydantic's errors the lines before its last one, which only names a page that explains the kind of error.
+    """
     deployments = application["deployments"].values()
-    failed = [each["message"] for each in deployments if each["status"] in FAILED]
-    return "\n".join(failed or [application["message"], *(each["message"] for each in deployments)])
+    failed = [each["message"] for each in deployments if each["status"] in FAILED and each["message"].strip()]
+    said = failed or [application["message"], *(each["message"] for each in deployments)]
+    lines = [line.strip() for message in said for line in message.splitlines() if line.strip()]
+    if lines and lines[-1].startswith(PYDANTIC_PAGE):
+        return ": ".join(lines[-3:-1])
+    return lines[-1] if lines else ""
 
 
 @contextmanager

@@ -58,6 +58,7 @@ class RemoteEngine:
     async def start(self) -> None:
         """Wait until the first replica has loaded its base."""
         self._loop = asyncio.get_running_loop()
+        logger.info("waiting for the first replica of the engine")
         self.front = await self._replicas.front.remote()
 
     @property

@@ -24,6 +24,17 @@ def _deployment(status: str, message: str) -> dict[str, Any]:
             "ValueError: no such base",
         ),
         ({"models": _deployment("UPDATING", ""), "engine": _deployment("UPDATING", "")}, "it is deployed"),
+        ({"engine": _deployment("DEPLOY_FAILED", "")}, "it is deployed"),
+        (
+            {
+                "engine": _deployment(
+                    "DEPLOY_FAILED",
+                    "Traceback …\n1 error for Limits\nrank\n  Input should be 1 or 8\n"
+                    "    For further information visit https://errors.pydantic.dev/",
+                )
+            },
+            "rank: Input should be 1 or 8",
+        ),
         ({}, "it is deployed"),
     ],
 )

@@ -43,18 +43,39 @@ def test_replicas_hold_what_their_deployment_says(config: dict[str, Any], replic
     assert held(details((config, replicas))) == expected
 
 
+def looked(cluster: dict[str, float], said: dict[str, Any]) -> Resources:
+    capacity = Capacity(lambda: cluster, lambda: said)
+    capacity.look()
+    return capacity()
+
+
 def test_what_replicas_hold_is_not_there_for_runs_and_never_less_than_nothing() -> None:
     one = details(({"ray_actor_options": {"num_cpus": 2, "num_gpus": 1}}, 3))
-    assert Capacity(lambda: HAS, lambda: one)() == Resources(10, 1)
-    assert Capacity(lambda: {"CPU": 4.0}, lambda: one)() == Resources(0, 0)
+    assert looked(HAS, one) == Resources(10, 1)
+    assert looked({"CPU": 4.0}, one) == Resources(0, 0)
 
 
 def test_serve_is_asked_from_time_to_time_and_the_last_answer_counts_where_it_gives_none() -> None:
     now, answers = 0.0, [details(({"ray_actor_options": {"num_gpus": 1}}, 1))]
     capacity = Capacity(lambda: HAS, answers.pop, lambda: now)
-    assert capacity() == capacity() == Resources(15, 3)  # the second time nobody is asked: there is no further answer
+    capacity.look()
+    capacity.look()  # nobody is asked: there is no further answer
+    assert capacity() == Resources(15, 3)
     now += LOOK_EVERY_S
+    with pytest.raises(IndexError):
+        capacity.look()
     assert capacity() == Resources(15, 3)
     answers.append(details())
-    now += LOOK_EVERY_S
+    capacity.look()
     assert capacity() == Resources(16, 4)
+
+
+def test_nothing_is_known_before_serve_has_answered() -> None:
+    answers: list[dict[str, Any]] = []
+    capacity = Capacity(lambda: HAS, answers.pop)
+    with pytest.raises(IndexError):
+        capacity.look()
+    assert not capacity.known
+    answers.append(details())
+    capacity.look()
+    assert capacity.known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
         key = platform.keys[TEAM]
         yield Hosted(openai.OpenAI(base_url=f"{platform.url}/v1", api_key=key, timeout=300), base, storage)
     finally:
-        platform.coat("down")
+        with suppress(RuntimeError):  # it never was up
+            platform.coat("down")
 
 
 def _config(folder: Path, base: BackboneConfig) -> Path:
@@ -64,7 +66,7 @@ def _config(folder: Path, base: BackboneConfig) -> Path:
     models.args = {"backbone": base.model_dump(), "engine": "vllm", "vllm_limits": limits}
     [engine] = [one for one in models.deployments if one.name == "engine"]
     environment = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    engine.ray_actor_options = {"runtime_env": {"py_executable": str(PYTHON), "env_vars": environment}}
+    engine.ray_actor_options = {"num_cpus": 0, "runtime_env": {"py_executable": str(PYTHON), "env_vars": environment}}
     file = folder / "serve.yaml"
     OmegaConf.save(config, file)
     return file

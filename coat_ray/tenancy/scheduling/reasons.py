@@ -55,7 +55,8 @@ class Reasons(Mapping[str, Reason]):
             item.resources.units, self._outcome.capacity, account.limits, NAMES, strict=True
         ):
             if want > total:
-                return Reason("never_fits", f"can never fit: asks {_of(want, name)}, the cluster has {_number(total)}")
+                text = f"cannot fit: asks {_of(want, name)}, the cluster has {_number(total)} for runs"
+                return Reason("never_fits", text)
             if want > most:
                 text = f"can never fit: asks {_of(want, name)}, tenant {account.name} may use {_number(most)}"
                 return Reason("never_fits", text)

@@ -352,7 +352,7 @@ def test_one_large_lease_is_asked_rather_than_many_small_ones():
 @pytest.mark.parametrize(
     ("item", "tenant", "text"),
     [
-        (waiting("x", "a", 16), A, "can never fit: asks 16 GPUs, the cluster has 8"),
+        (waiting("x", "a", 16), A, "cannot fit: asks 16 GPUs, the cluster has 8 for runs"),
         (waiting("x", "a", 4), TenantShare(name="a", max_gpus=2), "can never fit: asks 4 GPUs, tenant a may use 2"),
         (
             waiting("x", "a", 1),
