@@ -25,6 +25,9 @@ REMEMBERED = "platform.json"
 CONNECT_S, ANSWER_S, UPLOAD_S, SILENCE_S = 10, 30, 600, 3600
 """How long to wait for a connection, an answer, the answer to an upload, the next line of a stream."""
 
+AWAY = "; `coat up` starts one of this folder, `coat logout` forgets it, and many commands take --local"
+"""What to do where nobody answers."""
+
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 """Before the second, third, … attempt."""
 
@@ -171,7 +174,8 @@ class Client:
             except requests.RequestException as error:
                 broken = isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError)
                 if pause is None or not repeatable or not broken:
-                    raise PlatformError(f"no answer from the platform at {self.url}: {type(error).__name__}") from error
+                    told = f"no answer from the platform at {self.url}: {type(error).__name__}"
+                    raise PlatformError(f"{told}{AWAY if broken else ''}") from error
                 time.sleep(pause)
                 continue
             if answer.ok:

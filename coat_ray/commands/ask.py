@@ -62,6 +62,8 @@ def _hosted_name(client: Client, model: str) -> str:
 
 
 def _sent(clip: Path) -> dict[str, Any]:
+    if not clip.is_file():
+        raise ValueError(f"no audio file at {clip}")
     data = base64.b64encode(clip.read_bytes()).decode()
     return {"type": "audio_url", "audio_url": {"url": f"data:application/octet-stream;base64,{data}"}}
 
