@@ -130,7 +130,8 @@ def group_changes_table(variants: Sequence[PointResult], objective: Objective) -
     rows = [(task, *(change_cell(change, objective) for change in changes[task])) for task in tasks]
     intervals = sum(1 for each in changes.values() for change in each if change and change.interval)
     title = f"Task groups minus {first.label}" + (" in points" if objective.percent else "") + " [95 %]"
-    return Table(title, ("task group", *(p.label for p in others)), rows, [*_wer(tasks), STAR, many(intervals)])
+    notes = [*_wer(tasks), STAR, *([many(intervals)] if intervals > 1 else [])]
+    return Table(title, ("task group", *(p.label for p in others)), rows, notes)
 
 
 def importance_table(found: Sequence[Importance], num_points: int) -> Table:

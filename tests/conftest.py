@@ -15,7 +15,7 @@ from .objects import ObjectStore, serve_objects
 RAY_SETTINGS = {**LIGHT, "RAY_AUTH_MODE": "disabled", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 
 
-CLUSTERS = ("browser", "integration", "local")
+CLUSTERS = ("browser", "integration", "local", "vllm")
 """Folders whose tests start clusters of their own."""
 
 

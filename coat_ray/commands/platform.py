@@ -32,7 +32,7 @@ def up(
         return
     url = start(Path.cwd(), port, cpus, config.resolve(), typer.echo)
     typer.echo(f"\nThe platform is up. Its API is at {url}/api/v1, described in {url}/api/v1/openapi.json")
-    typer.echo(f"Models answer at {url}/v1, as OpenAI's do. The page for people is {url}/ui.")
+    typer.echo(f"Models answer at {url}/v1, as OpenAI's do; the page for people, where it is hosted, is {url}/ui.")
     if (key := _first_key()) is not None:
         remember(url, key)
         _introduce(key)
